@@ -1,0 +1,218 @@
+//! In-memory twins of the ports, for tests of the handlers.
+//!
+//! They keep what they are given and answer from it; where the real service would refuse, they refuse.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use signalbox_model::names::ModelPackageArn;
+use signalbox_model::notice::Notice;
+use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
+
+use crate::error::{AwsError, ErrorKind};
+use crate::job::{Answer, AnswerJobs, Failure};
+use crate::notices::Publish;
+use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
+use crate::storage::{ObjectUri, ReadObjects, WriteObjects, too_large};
+
+/// Locks; a poisoned lock only means that another test thread has failed already.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Twin of [`Registry`](crate::registry::Registry).
+#[derive(Debug, Default)]
+pub struct Packages(Mutex<BTreeMap<ModelPackageArn, ModelPackage>>);
+
+impl Packages {
+    /// Puts a version there, over what was there.
+    pub fn put(&self, package: ModelPackage) {
+        lock(&self.0).insert(package.arn.clone(), package);
+    }
+
+    /// The version, if it is there.
+    pub fn get(&self, arn: &ModelPackageArn) -> Option<ModelPackage> {
+        lock(&self.0).get(arn).cloned()
+    }
+
+    fn update(&self, arn: &ModelPackageArn, update: impl FnOnce(&mut ModelPackage)) -> Result<(), AwsError> {
+        let mut packages = lock(&self.0);
+        let package = packages
+            .get_mut(arn)
+            .ok_or_else(|| package_not_found("sagemaker:UpdateModelPackage", arn))?;
+        update(package);
+        Ok(())
+    }
+}
+
+impl ReadPackages for Packages {
+    async fn package(&self, arn: &ModelPackageArn) -> Result<ModelPackage, AwsError> {
+        self.get(arn)
+            .ok_or_else(|| package_not_found("sagemaker:DescribeModelPackage", arn))
+    }
+
+    async fn newest_packages(
+        &self,
+        group: &str,
+        approval: Option<ApprovalStatus>,
+        count_max: u8,
+    ) -> Result<Vec<PackageSummary>, AwsError> {
+        let packages = lock(&self.0);
+        let wanted = |package: &&ModelPackage| {
+            package.arn.group() == group && approval.is_none_or(|approval| approval == package.approval)
+        };
+        let mut found: Vec<_> = packages.values().filter(wanted).collect();
+        found.sort_by_key(|package| std::cmp::Reverse(package.arn.version()));
+        let summary = |package: &ModelPackage| PackageSummary {
+            arn: package.arn.clone(),
+            approval: package.approval,
+            created_at: package.created_at,
+        };
+        Ok(found.into_iter().take(count_max.into()).map(summary).collect())
+    }
+}
+
+impl WritePackages for Packages {
+    async fn decide(
+        &self,
+        arn: &ModelPackageArn,
+        approval: ApprovalStatus,
+        description: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError> {
+        self.mark(arn, metadata).await?;
+        self.update(arn, |package| {
+            package.approval = approval;
+            package.approval_description = Some(description.to_owned());
+        })
+    }
+
+    async fn mark(&self, arn: &ModelPackageArn, metadata: &BTreeMap<String, String>) -> Result<(), AwsError> {
+        let metadata = metadata.iter().map(|(key, value)| (key.clone(), metadata_value(value)));
+        self.update(arn, |package| package.metadata.extend(metadata))
+    }
+}
+
+/// Twin of [`Sns`](crate::notices::Sns).
+#[derive(Debug, Default)]
+pub struct Topics(Mutex<Vec<Published>>);
+
+/// A message that was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// To which topic.
+    pub topic_arn: String,
+    /// What.
+    pub notice: Notice,
+    /// With which message attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Topics {
+    /// What was published so far.
+    pub fn published(&self) -> Vec<Published> {
+        lock(&self.0).clone()
+    }
+}
+
+impl Publish for Topics {
+    async fn publish(
+        &self,
+        topic_arn: &str,
+        notice: &Notice,
+        attributes: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError> {
+        let (notice, attributes) = (notice.clone(), attributes.clone());
+        lock(&self.0).push(Published {
+            topic_arn: topic_arn.to_owned(),
+            notice,
+            attributes,
+        });
+        Ok(())
+    }
+}
+
+/// Twin of [`S3`](crate::storage::S3).
+#[derive(Debug, Default)]
+pub struct Objects(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Objects {
+    /// Puts an object there, by its `s3://` address.
+    pub fn put(&self, uri: &str, content: impl Into<Vec<u8>>) {
+        lock(&self.0).insert(uri.to_owned(), content.into());
+    }
+
+    /// The addresses of all objects, in order.
+    pub fn uris(&self) -> Vec<String> {
+        lock(&self.0).keys().cloned().collect()
+    }
+}
+
+impl ReadObjects for Objects {
+    async fn read(&self, object: &ObjectUri, bytes_max: usize) -> Result<Vec<u8>, AwsError> {
+        let operation = "s3:GetObject";
+        let content = lock(&self.0).get(&object.to_string()).cloned();
+        let missing = || {
+            AwsError::new(
+                operation,
+                ErrorKind::NotFound,
+                "NoSuchKey",
+                "The specified key does not exist.",
+            )
+        };
+        let content = content.ok_or_else(missing)?;
+        if content.len() > bytes_max {
+            Err(too_large(operation, object, bytes_max))
+        } else {
+            Ok(content)
+        }
+    }
+}
+
+impl WriteObjects for Objects {
+    async fn write(&self, object: &ObjectUri, content: Vec<u8>) -> Result<(), AwsError> {
+        self.put(&object.to_string(), content);
+        Ok(())
+    }
+}
+
+/// Twin of [`Jobs`](crate::job::Jobs).
+#[derive(Debug, Default)]
+pub struct JobAnswers {
+    given: Mutex<Vec<Result<Answer, Failure>>>,
+    refusal: Option<&'static str>,
+}
+
+impl JobAnswers {
+    /// One that refuses every answer with that error code.
+    #[must_use]
+    pub fn refusing(code: &'static str) -> Self {
+        Self {
+            refusal: Some(code),
+            ..Self::default()
+        }
+    }
+
+    /// The answers so far.
+    pub fn given(&self) -> Vec<Result<Answer, Failure>> {
+        lock(&self.given).clone()
+    }
+
+    fn take(&self, operation: &'static str, answer: Result<Answer, Failure>) -> Result<(), AwsError> {
+        if let Some(code) = self.refusal {
+            return Err(AwsError::new(operation, ErrorKind::Other, code, "refused"));
+        }
+        lock(&self.given).push(answer);
+        Ok(())
+    }
+}
+
+impl AnswerJobs for JobAnswers {
+    async fn succeed(&self, _job_id: &str, answer: &Answer) -> Result<(), AwsError> {
+        self.take("codepipeline:PutJobSuccessResult", Ok(answer.clone()))
+    }
+
+    async fn fail(&self, _job_id: &str, failure: &Failure) -> Result<(), AwsError> {
+        self.take("codepipeline:PutJobFailureResult", Err(failure.clone()))
+    }
+}

@@ -1,0 +1,92 @@
+//! Being a Lambda function.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::Value;
+
+use crate::config::{ConfigError, Environment};
+
+/// One try of a call to AWS.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A call to AWS with its retries. The SDK itself sets no bound; the functions' own time-outs are above this.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A Lambda function: configuration and clients, made once, and a handler.
+pub trait Function: Sized + Send + Sync {
+    /// Reads the configuration and makes the clients. This is on the cold start's path: it does no I/O.
+    ///
+    /// # Errors
+    /// Where a variable is missing or wrong; the error names it.
+    fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError>;
+
+    /// Handles one event. May be run twice with the same event, late, or be killed between any two calls.
+    ///
+    /// # Errors
+    /// Those that Lambda should retry and then keep in the dead-letter queue.
+    fn handle(&self, event: Value) -> impl Future<Output = Result<Value, anyhow::Error>> + Send;
+}
+
+/// Runs the function until Lambda ends the process.
+///
+/// # Errors
+/// Where the configuration is wrong, or the Runtime API fails.
+pub fn run<F: Function>() -> Result<(), lambda_runtime::Error> {
+    log_as_json();
+    // One call at a time is all that a function instance ever serves: a second thread would only cost start-up time.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let function = F::new(&Environment::of_process(), &sdk_config().await).inspect_err(|error| {
+            tracing::error!(%error, "the configuration is wrong");
+        })?;
+        let function = &function;
+        let handler =
+            |event: LambdaEvent<Value>| async move { function.handle(event.payload).await.map_err(diagnostic) };
+        lambda_runtime::run(service_fn(handler)).await
+    })
+}
+
+/// The SDK's configuration: one HTTP client, bounded calls.
+async fn sdk_config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// What Lambda shows of an error: the chain of causes, once, and a word to count by.
+fn diagnostic(error: anyhow::Error) -> Diagnostic {
+    let error_message = format!("{error:#}");
+    tracing::error!(error = error_message, "the event was not handled");
+    let error_type = match error.downcast_ref::<crate::error::AwsError>() {
+        Some(error) => format!("{:?}", error.kind),
+        None if error.is::<signalbox_model::event::EventError>() => "MalformedEvent".to_owned(),
+        None => "Unhandled".to_owned(),
+    };
+    Diagnostic {
+        error_type,
+        error_message,
+    }
+}
+
+/// Logs as JSON, one line an event, to where Lambda reads them; the level is `RUST_LOG`'s, or `info`.
+fn log_as_json() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter);
+    // CloudWatch stamps every line with its own time.
+    subscriber
+        .without_time()
+        .with_current_span(false)
+        .with_ansi(false)
+        .init();
+}

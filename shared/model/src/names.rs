@@ -1,0 +1,361 @@
+//! Names, ARNs and tokens.
+//!
+//! Everything that the train creates has a name that follows from the model, the version and the release, so that doing it twice
+//! makes AWS answer "exists already" instead of making it twice.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The longest model name, in characters. `NAME-v<10 digits>-<8 of the release>` then stays within SageMaker's 63.
+pub const MODEL_NAME_CHARS_MAX: usize = 40;
+
+/// A string that is not the name or ARN it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not {expected}")]
+pub struct NameError {
+    value: String,
+    expected: &'static str,
+}
+
+impl NameError {
+    fn new(value: &str, expected: &'static str) -> Self {
+        // What comes from outside is shown, but not at any length.
+        let value = value.chars().take(200).collect();
+        Self { value, expected }
+    }
+}
+
+/// The name that one stack's model has everywhere: model package group, endpoint, SageMaker pipeline, prefix of the rest.
+///
+/// SageMaker's own pattern for such names is `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`; this is the same with a shorter limit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+impl ModelName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The CodePipeline pipeline that builds and trains.
+    #[must_use]
+    pub fn train_pipeline(&self) -> String {
+        format!("{self}-train")
+    }
+
+    /// The CodePipeline pipeline that approves and deploys.
+    #[must_use]
+    pub fn release_pipeline(&self) -> String {
+        format!("{self}-release")
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let expected = "a model name: 1 to 40 of a-z, A-Z, 0-9 and -, with a letter or digit at both ends";
+        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let chars = text.chars();
+        if edge(chars.clone().next())
+            && edge(chars.clone().next_back())
+            && chars.clone().all(inside)
+            && text.len() <= MODEL_NAME_CHARS_MAX
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::new(text, expected))
+        }
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A version of a model in the registry, as `arn:aws:sagemaker:REGION:ACCOUNT:model-package/GROUP/VERSION` names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelPackageArn {
+    partition: String,
+    region: String,
+    account: String,
+    group: String,
+    version: u32,
+}
+
+impl ModelPackageArn {
+    /// The model package group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The version's number within the group, from 1.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The account that the package is in.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The Region that the package is in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// `GROUP-vN`: what people call the version, the name of its SageMaker model, and the token that starts its release.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}-v{}", self.group, self.version)
+    }
+
+    /// The name of the version's SageMaker model.
+    #[must_use]
+    pub fn model_name(&self) -> String {
+        self.label()
+    }
+
+    /// The name of the endpoint configuration with which a release serves the version: `GROUP-vN-RELEASE`.
+    #[must_use]
+    pub fn endpoint_config_name(&self, release: &ReleaseId) -> String {
+        format!("{}-{}", self.label(), release.short())
+    }
+
+    /// The `clientRequestToken` that starts the version's release. CodePipeline is idempotent on it, so that however many events
+    /// announce one version, one release starts.
+    #[must_use]
+    pub fn release_token(&self) -> String {
+        self.label()
+    }
+
+    /// Another version of the same group.
+    #[must_use]
+    pub fn with_version(&self, version: u32) -> Self {
+        Self {
+            version,
+            ..self.clone()
+        }
+    }
+}
+
+impl FromStr for ModelPackageArn {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let error = || NameError::new(text, "the ARN of a versioned model package");
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next().ok_or_else(error);
+        let (arn, partition, service, region, account, resource) =
+            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let mut path = resource.split('/');
+        let (kind, group, version, rest) = (path.next(), path.next(), path.next(), path.next());
+        let (Some("model-package"), Some(group), Some(version), None) = (kind, group, version, rest) else {
+            return Err(error());
+        };
+        let version = version.parse().map_err(|_| error())?;
+        if arn != "arn" || service != "sagemaker" || group.is_empty() || version == 0 {
+            return Err(error());
+        }
+        Ok(Self {
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            group: group.to_owned(),
+            version,
+        })
+    }
+}
+
+impl TryFrom<String> for ModelPackageArn {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ModelPackageArn> for String {
+    fn from(arn: ModelPackageArn) -> Self {
+        arn.to_string()
+    }
+}
+
+impl fmt::Display for ModelPackageArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            partition,
+            region,
+            account,
+            group,
+            version,
+        } = self;
+        write!(
+            f,
+            "arn:{partition}:sagemaker:{region}:{account}:model-package/{group}/{version}"
+        )
+    }
+}
+
+/// A release: one execution of the release pipeline, named by its CodePipeline execution id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReleaseId(String);
+
+impl ReleaseId {
+    /// The execution id, a UUID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight characters: enough to tell the releases of one version apart, short enough for a name.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+impl FromStr for ReleaseId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let dashes = [8, 13, 18, 23];
+        let valid = text.len() == 36
+            && text.char_indices().all(|(i, c)| {
+                if dashes.contains(&i) {
+                    c == '-'
+                } else {
+                    c.is_ascii_hexdigit()
+                }
+            });
+        if valid {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(NameError::new(text, "a CodePipeline execution id (a UUID)"))
+        }
+    }
+}
+
+impl TryFrom<String> for ReleaseId {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ReleaseId> for String {
+    fn from(id: ReleaseId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The SHA-256 of the parts as 64 lower-case hex digits, each part preceded by its length so that no two lists collide.
+#[must_use]
+pub fn digest(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher
+        .finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            use fmt::Write;
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_names() {
+        for good in ["a", "churn", "Churn-2", "a--b", &"x".repeat(40)] {
+            assert_eq!(good.parse::<ModelName>().map(String::from), Ok(good.to_owned()));
+        }
+        for bad in ["", "-a", "a-", "a_b", "a b", "é", &"x".repeat(41), "a\n"] {
+            assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn package_arns() {
+        let text = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7";
+        let arn: ModelPackageArn = text.parse().unwrap();
+        assert_eq!(arn.to_string(), text);
+        assert_eq!(
+            (arn.group(), arn.version(), arn.label().as_str()),
+            ("churn", 7, "churn-v7")
+        );
+        for bad in [
+            "",
+            "churn/7",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/0",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7/8",
+            "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn/7",
+            "arn:aws:s3:eu-west-1:123456789012:model-package/churn/7",
+        ] {
+            assert!(bad.parse::<ModelPackageArn>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_fit_sagemaker() {
+        let release: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
+        let group = "x".repeat(MODEL_NAME_CHARS_MAX);
+        let arn: ModelPackageArn = format!(
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/{group}/{}",
+            u32::MAX
+        )
+        .parse()
+        .unwrap();
+        let name = arn.endpoint_config_name(&release);
+        assert!(name.len() <= 63, "{name}");
+        assert!(name.ends_with("-v4294967295-01234567"));
+    }
+
+    #[test]
+    fn digests_keep_parts_apart() {
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_eq!(digest(&[]).len(), 64);
+    }
+}

@@ -1,0 +1,73 @@
+//! A message to people, fit for SNS.
+
+/// The longest subject that SNS takes, in characters.
+pub const SUBJECT_CHARS_MAX: usize = 99;
+/// The longest message that SNS takes, in bytes.
+pub const BODY_BYTES_MAX: usize = 262_144;
+
+/// A subject and a plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    subject: String,
+    body: String,
+}
+
+impl Notice {
+    /// A notice. The subject is made fit for SNS: ASCII, one line, at most 99 characters; the body at most 256 KiB.
+    #[must_use]
+    pub fn new(subject: &str, body: impl Into<String>) -> Self {
+        let ascii = subject.chars().map(|c| match c {
+            ' '..='~' => c,
+            '–' | '—' => '-',
+            _ if c.is_whitespace() || c.is_control() => ' ',
+            _ => '?',
+        });
+        let mut subject: String = ascii.skip_while(|c| *c == ' ').collect();
+        if subject.len() > SUBJECT_CHARS_MAX {
+            subject.truncate(SUBJECT_CHARS_MAX - 3);
+            subject.push_str("...");
+        }
+        let mut body = body.into();
+        body.truncate(body.floor_char_boundary(BODY_BYTES_MAX));
+        Self { subject, body }
+    }
+
+    /// The subject line.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_fit_sns() {
+        for (subject, expected) in [
+            ("churn v7 – approved", "churn v7 - approved"),
+            ("two\nlines\t!", "two lines !"),
+            ("  é", "?"),
+        ] {
+            assert_eq!(Notice::new(subject, "").subject(), expected);
+        }
+        let long = Notice::new(&"x".repeat(300), "");
+        assert_eq!(long.subject().len(), 99);
+        assert!(long.subject().ends_with("..."));
+    }
+
+    #[test]
+    fn bodies_are_cut_between_characters() {
+        assert_eq!(
+            Notice::new("s", "é".repeat(BODY_BYTES_MAX)).body().len(),
+            BODY_BYTES_MAX
+        );
+    }
+}

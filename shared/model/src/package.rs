@@ -1,0 +1,215 @@
+//! A version in the model registry, and what the train writes on it.
+
+use std::collections::BTreeMap;
+
+use crate::lineage::{Lineage, Trigger};
+use crate::names::ModelPackageArn;
+
+/// The keys of the customer metadata that the train writes on a model package. SageMaker takes up to 50 pairs, keys of up to 128
+/// and values of up to 256 characters.
+pub mod key {
+    /// [`Trigger`](crate::lineage::Trigger) of the training.
+    pub const TRIGGER: &str = "signalbox:trigger";
+    /// The commit that was trained.
+    pub const COMMIT: &str = "signalbox:commit";
+    /// The verdict of the gate, in words.
+    pub const GATE: &str = "signalbox:gate";
+    /// What became of the version's last release: an [`Outcome`](super::Outcome) as text.
+    pub const OUTCOME: &str = "signalbox:outcome";
+    /// Why, in words.
+    pub const REASON: &str = "signalbox:reason";
+    /// The release (CodePipeline execution id) that the outcome is of.
+    pub const RELEASE: &str = "signalbox:release";
+    /// Who decided.
+    pub const DECIDED_BY: &str = "signalbox:decided-by";
+}
+
+/// The longest value of customer metadata, in characters.
+pub const METADATA_VALUE_CHARS_MAX: usize = 256;
+/// The longest approval description, in characters.
+pub const APPROVAL_DESCRIPTION_CHARS_MAX: usize = 1024;
+
+/// `ModelApprovalStatus` of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum ApprovalStatus {
+    /// May be deployed.
+    Approved,
+    /// May not.
+    Rejected,
+    /// Nobody has decided yet.
+    PendingManualApproval,
+}
+
+impl ApprovalStatus {
+    /// The API's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "Approved",
+            Self::Rejected => "Rejected",
+            Self::PendingManualApproval => "PendingManualApproval",
+        }
+    }
+
+    /// Reads the API's word.
+    #[must_use]
+    pub fn from_api(word: &str) -> Option<Self> {
+        [Self::Approved, Self::Rejected, Self::PendingManualApproval]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+}
+
+/// How a release ended, as the registry keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The endpoint serves it.
+    Deployed,
+    /// An alarm took it back.
+    RolledBack,
+    /// A person or the registry refused it.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// It did not pass the gate.
+    GateNotMet,
+    /// The deployment could not be made.
+    Failed,
+}
+
+impl Outcome {
+    /// The word that stands for the outcome in metadata and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployed => "deployed",
+            Self::RolledBack => "rolled-back",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::GateNotMet => "gate-not-met",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn from_text(word: &str) -> Option<Self> {
+        [
+            Self::Deployed,
+            Self::RolledBack,
+            Self::Rejected,
+            Self::Expired,
+            Self::GateNotMet,
+            Self::Failed,
+        ]
+        .into_iter()
+        .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// A version in the model registry, as DescribeModelPackage shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelPackage {
+    /// Which version.
+    pub arn: ModelPackageArn,
+    /// Whether it may be deployed.
+    pub approval: ApprovalStatus,
+    /// What the one who decided wrote.
+    pub approval_description: Option<String>,
+    /// `s3://` address of the evaluation report.
+    pub metrics_uri: Option<String>,
+    /// ARN of the pipeline execution that registered it.
+    pub generated_by: Option<String>,
+    /// What the train and others wrote on it.
+    pub metadata: BTreeMap<String, String>,
+    /// What to serve, in the registry's order.
+    pub containers: Vec<Container>,
+    /// When it was registered.
+    pub created_at: Option<jiff::Timestamp>,
+}
+
+/// One container of a model package's inference specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Registry path of the image.
+    pub image: String,
+    /// `s3://` address of the model archive.
+    pub model_data_url: Option<String>,
+    /// Environment of the container.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl ModelPackage {
+    /// What became of the version's last release, if one ended.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.metadata
+            .get(key::OUTCOME)
+            .and_then(|word| Outcome::from_text(word))
+    }
+
+    /// Whether the version has served production traffic through a whole release.
+    #[must_use]
+    pub fn was_deployed(&self) -> bool {
+        self.outcome() == Some(Outcome::Deployed)
+    }
+
+    /// Why the version was trained, as far as its metadata tells.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        let trigger = self
+            .metadata
+            .get(key::TRIGGER)
+            .and_then(|word| serde_json::from_value(word.as_str().into()).ok());
+        let mut lineage = Lineage::of(trigger.unwrap_or(Trigger::Registry));
+        lineage.commit = self.metadata.get(key::COMMIT).cloned();
+        lineage
+    }
+}
+
+/// Makes a text fit for customer metadata: characters that SageMaker's pattern refuses become spaces, and it is cut to 256.
+#[must_use]
+pub fn metadata_value(text: &str) -> String {
+    // The API's pattern: ([\p{L}\p{Z}\p{N}_.:\/=+\-@]*)
+    let fit = |c: char| {
+        if c.is_alphanumeric() || "_.:/=+-@ ".contains(c) {
+            c
+        } else {
+            ' '
+        }
+    };
+    text.chars().take(METADATA_VALUE_CHARS_MAX).map(fit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_back() {
+        for status in [
+            ApprovalStatus::Approved,
+            ApprovalStatus::Rejected,
+            ApprovalStatus::PendingManualApproval,
+        ] {
+            assert_eq!(ApprovalStatus::from_api(status.as_str()), Some(status));
+        }
+        for outcome in [
+            Outcome::Deployed,
+            Outcome::RolledBack,
+            Outcome::Expired,
+            Outcome::GateNotMet,
+            Outcome::Failed,
+        ] {
+            assert_eq!(Outcome::from_text(outcome.as_str()), Some(outcome));
+        }
+        assert_eq!(Outcome::from_text("moon"), None);
+    }
+
+    #[test]
+    fn metadata_values_fit_the_pattern() {
+        assert_eq!(metadata_value("accuracy 0.9 > 0.85 (ok)"), "accuracy 0.9   0.85  ok ");
+        assert_eq!(metadata_value(&"x".repeat(300)).len(), 256);
+    }
+}
