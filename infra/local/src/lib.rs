@@ -6,4 +6,7 @@
 //! time, or a test in process.
 
 pub mod cloud;
+pub mod pattern;
+pub mod shapes;
 pub mod template;
+pub mod wire;

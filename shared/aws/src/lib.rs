@@ -7,7 +7,14 @@
 //! | module | what it lets one do |
 //! |---|---|
 //! | [`registry`] | read and mark versions in the model registry |
-//! | [`storage`] | read and write objects in S3 |
+//! | [`storage`] | read, write and count objects in S3 |
+//! | [`archive`] | unpack and pack what code travels in |
+//! | [`training`] | define, start and read SageMaker pipelines |
+//! | [`releases`] | start the release pipeline; read and answer its approval |
+//! | [`evidence`] | gather what a decision about a version rests on |
+//! | [`macs`] | authenticate approval links by KMS |
+//! | [`endpoints`] | see, create and update endpoints |
+//! | [`alarms`] | see whether alarms fire |
 //! | [`notices`] | tell people |
 //! | [`job`] | answer a CodePipeline job, exactly once and whatever happens |
 //! | [`clock`] | know the time, by the server's clock |
@@ -15,12 +22,19 @@
 //! | [`runtime`] | be a Lambda function |
 //! | [`error`] | tell the failures of AWS apart |
 
+pub mod alarms;
+pub mod archive;
 pub mod clock;
 pub mod config;
+pub mod endpoints;
 pub mod error;
+pub mod evidence;
 pub mod job;
+pub mod macs;
 pub mod memory;
 pub mod notices;
 pub mod registry;
+pub mod releases;
 pub mod runtime;
 pub mod storage;
+pub mod training;

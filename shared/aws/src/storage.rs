@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 
 use crate::error::{AwsError, ErrorKind};
+use crate::registry::timestamp;
 
 /// The place of an object, `s3://BUCKET/KEY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,24 @@ pub trait WriteObjects: Send + Sync {
     fn write(&self, object: &ObjectUri, content: Vec<u8>) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
+/// Lets one count objects.
+pub trait CountObjects: Send + Sync {
+    /// How many objects under the prefix are newer than `since`; stops at `count_max`, and after ten pages of a thousand.
+    ///
+    /// # Errors
+    /// Whatever S3 says.
+    fn count_newer(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        since: jiff::Timestamp,
+        count_max: u32,
+    ) -> impl Future<Output = Result<u32, AwsError>> + Send;
+}
+
+/// How many pages of a thousand objects are read to count what is new.
+const PAGES_MAX: u32 = 10;
+
 /// S3.
 #[derive(Debug, Clone)]
 pub struct S3(pub(crate) aws_sdk_s3::Client);
@@ -85,6 +104,33 @@ impl ReadObjects for S3 {
             }
         }
         Ok(content)
+    }
+}
+
+impl CountObjects for S3 {
+    async fn count_newer(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        since: jiff::Timestamp,
+        count_max: u32,
+    ) -> Result<u32, AwsError> {
+        let (mut count, mut token) = (0, None);
+        for _ in 0..PAGES_MAX {
+            let request = self.0.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(token.take());
+            let answer = request.send().await.map_err(|error| AwsError::of("s3:ListBucket", &error))?;
+            let newer = answer.contents().iter().filter(|object| {
+                // A folder that the console made is an empty object whose key ends so.
+                let folder = object.key().is_some_and(|key| key.ends_with('/'));
+                !folder && object.last_modified().and_then(timestamp).is_some_and(|modified| modified > since)
+            });
+            count += u32::try_from(newer.count()).unwrap_or(u32::MAX);
+            token = answer.next_continuation_token;
+            if count >= count_max || token.is_none() {
+                break;
+            }
+        }
+        Ok(count.min(count_max))
     }
 }
 

@@ -8,15 +8,36 @@
 //! | [`names`] | names, ARNs and tokens; everything that AWS uses to make a second try harmless |
 //! | [`lineage`] | why a model was trained, as it travels in an execution's description |
 //! | [`metrics`] | the numbers of an evaluation |
+//! | [`definition`] | a pipeline definition, made ready for SageMaker |
+//! | [`training`] | how a training ended |
+//! | [`gate`] | whether a version may be offered for approval |
+//! | [`evidence`], [`mail`], [`page`] | what people are shown of it |
+//! | [`link`] | the approval link: what it binds, and when it is refused |
+//! | [`rollout`] | how a version takes over |
+//! | [`endpoint`], [`reconcile`] | what an endpoint update does next |
+//! | [`watch`] | what an alarm means after a deployment |
+//! | [`retraining`] | whether a training starts without a push |
 //! | [`notice`] | a message to people, fit for SNS |
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
 
+pub mod definition;
+pub mod endpoint;
 pub mod event;
+pub mod evidence;
+pub mod gate;
 pub mod job;
 pub mod lineage;
+pub mod link;
+pub mod mail;
 pub mod metrics;
 pub mod names;
 pub mod notice;
 pub mod package;
+pub mod page;
+pub mod reconcile;
+pub mod retraining;
+pub mod rollout;
+pub mod training;
+pub mod watch;

@@ -58,6 +58,9 @@ pub struct Lineage {
     /// What the trigger saw: the count of new objects, the alarm and its value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence: BTreeMap<String, String>,
+    /// Whether the train has dealt with the execution's end, so that a sweep need not look at it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handled: bool,
 }
 
 impl Lineage {
@@ -70,6 +73,7 @@ impl Lineage {
             codepipeline_execution: None,
             data: None,
             evidence: BTreeMap::new(),
+            handled: false,
         }
     }
 

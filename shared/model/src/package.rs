@@ -149,6 +149,12 @@ impl ModelPackage {
             .and_then(|word| Outcome::from_text(word))
     }
 
+    /// Whether the gate has judged the version and it passed.
+    #[must_use]
+    pub fn gate_held(&self) -> bool {
+        self.metadata.get(key::GATE).is_some_and(|verdict| verdict.starts_with("held"))
+    }
+
     /// Whether the version has served production traffic through a whole release.
     #[must_use]
     pub fn was_deployed(&self) -> bool {

@@ -1,5 +1,14 @@
 //! CloudFormation and SAM templates, as far as the train's template needs them; what is not understood is an error that names it.
 
+mod identity;
+mod load;
+mod parameters;
+mod resolve;
+mod sam;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;

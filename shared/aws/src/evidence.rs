@@ -1,0 +1,189 @@
+//! Gathering what a decision about a version rests on.
+
+use jiff::Timestamp;
+use signalbox_model::evidence::{Champion, Evidence, GateVerdict};
+use signalbox_model::metrics::{Metrics, MetricsError};
+use signalbox_model::names::ModelName;
+use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
+use signalbox_model::rollout::Policy;
+
+use crate::config::{ConfigError, Environment};
+use crate::error::AwsError;
+use crate::registry::ReadPackages;
+use crate::storage::{ObjectUri, ReadObjects};
+
+/// The largest evaluation report that is read, in bytes.
+const REPORT_BYTES_MAX: usize = 1024 * 1024;
+/// How many approved versions are looked at for the champion. Between a deployed version and now lie only versions that were
+/// approved and then rolled back or failed.
+const CHAMPION_CANDIDATES_MAX: u8 = 20;
+
+/// Why a version's metrics are not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The version names no report.
+    #[error("the version has no ModelMetrics.ModelQuality.Statistics; the RegisterModel step has to set it")]
+    None,
+    /// The address is no `s3://BUCKET/KEY`.
+    #[error("the evaluation report's address `{0}` is not s3://BUCKET/KEY")]
+    Address(String),
+    /// The report can't be read.
+    #[error("the evaluation report {uri} can't be read")]
+    Unreadable {
+        /// Where it should be.
+        uri: String,
+        /// What S3 says.
+        #[source]
+        cause: AwsError,
+    },
+    /// The report holds no usable metrics.
+    #[error("the evaluation report {uri} can't be used")]
+    Unusable {
+        /// Where it is.
+        uri: String,
+        /// What is wrong with it.
+        #[source]
+        cause: MetricsError,
+    },
+}
+
+impl ReportError {
+    /// Whether another try may help: AWS failed, not the report.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreadable { cause, .. } if cause.is_transient())
+    }
+}
+
+/// Reads a version's metrics.
+///
+/// # Errors
+/// Where there is no report, or none that can be used.
+pub async fn metrics_of(package: &ModelPackage, objects: &impl ReadObjects) -> Result<Metrics, ReportError> {
+    let uri = package.metrics_uri.clone().ok_or(ReportError::None)?;
+    let object = ObjectUri::parse(&uri).ok_or_else(|| ReportError::Address(uri.clone()))?;
+    let report = objects.read(&object, REPORT_BYTES_MAX).await;
+    let report = report.map_err(|cause| ReportError::Unreadable { uri: uri.clone(), cause })?;
+    Metrics::from_report(&report).map_err(|cause| ReportError::Unusable { uri, cause })
+}
+
+/// The newest version other than the candidate that was deployed: the champion.
+///
+/// # Errors
+/// Whatever SageMaker says.
+pub async fn champion_of(candidate: &ModelPackage, registry: &impl ReadPackages) -> Result<Option<ModelPackage>, AwsError> {
+    let approved = Some(ApprovalStatus::Approved);
+    for summary in registry.newest_packages(candidate.arn.group(), approved, CHAMPION_CANDIDATES_MAX).await? {
+        if summary.arn == candidate.arn {
+            continue;
+        }
+        let package = registry.package(&summary.arn).await?;
+        if package.was_deployed() {
+            return Ok(Some(package));
+        }
+    }
+    Ok(None)
+}
+
+/// A champion whose metrics can't be read is none to compare with, unless AWS just failed.
+///
+/// # Errors
+/// Where AWS failed.
+pub async fn champion_with_metrics(
+    candidate: &ModelPackage,
+    registry: &impl ReadPackages,
+    objects: &impl ReadObjects,
+) -> Result<Option<Champion>, anyhow::Error> {
+    let Some(package) = champion_of(candidate, registry).await? else { return Ok(None) };
+    match metrics_of(&package, objects).await {
+        Ok(metrics) => Ok(Some(Champion { version: package.arn.version(), metrics })),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(champion = package.arn.label(), %error, "the champion's metrics can't be read: none to compare with");
+            Ok(None)
+        }
+    }
+}
+
+/// What the template says that people are shown of every candidate.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    /// The model.
+    pub model: ModelName,
+    /// The threshold of registration.
+    pub accuracy_threshold: f64,
+    /// How it would take over.
+    pub rollout: Policy,
+    /// On how many instances.
+    pub instance_count: u32,
+    /// Who is asked.
+    pub approvers: Vec<String>,
+}
+
+impl Policies {
+    /// Reads MODEL_NAME, ACCURACY_THRESHOLD, APPROVERS, INSTANCE_COUNT and the variables of [`rollout_policy`].
+    ///
+    /// # Errors
+    /// Where one is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            model: environment.parsed("MODEL_NAME")?,
+            accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
+            rollout: rollout_policy(environment)?,
+            instance_count: environment.parsed("INSTANCE_COUNT")?,
+            approvers: environment.list("APPROVERS"),
+        })
+    }
+
+    /// Puts the evidence together.
+    #[must_use]
+    pub fn evidence(
+        &self,
+        package: &ModelPackage,
+        metrics: Metrics,
+        champion: Option<Champion>,
+        expires: Timestamp,
+    ) -> Evidence {
+        let threshold = self.accuracy_threshold;
+        let accuracy = metrics.get("accuracy");
+        let gate = package.metadata.get(key::GATE);
+        let verdicts = [
+            accuracy.map(|accuracy| GateVerdict {
+                name: "accuracy threshold".to_owned(),
+                held: accuracy > threshold,
+                text: format!("accuracy {accuracy} against {threshold}"),
+            }),
+            gate.map(|text| GateVerdict { name: "gate".to_owned(), held: package.gate_held(), text: text.clone() }),
+        ];
+        Evidence {
+            model: self.model.clone(),
+            package: package.arn.clone(),
+            lineage: package.lineage(),
+            author: None,
+            commit_message: None,
+            metrics,
+            champion,
+            accuracy_threshold: threshold,
+            gate: verdicts.into_iter().flatten().collect(),
+            plan: self.rollout.describe(self.instance_count),
+            approvers: self.approvers.clone(),
+            expires,
+            trained_seconds: None,
+        }
+    }
+}
+
+/// Reads ROLLOUT_STRATEGY, ROLLOUT_STEP_PERCENT, ROLLOUT_WAIT_SECONDS, BAKE_SECONDS, ROLLOUT_TIMEOUT_SECONDS and ALARM_NAMES.
+///
+/// # Errors
+/// Where one is missing or wrong.
+pub fn rollout_policy(environment: &Environment) -> Result<Policy, ConfigError> {
+    Ok(Policy {
+        strategy: environment.parsed("ROLLOUT_STRATEGY")?,
+        step_percent: environment.parsed("ROLLOUT_STEP_PERCENT")?,
+        wait_seconds: environment.parsed("ROLLOUT_WAIT_SECONDS")?,
+        bake_seconds: environment.parsed("BAKE_SECONDS")?,
+        timeout_seconds: environment.parsed("ROLLOUT_TIMEOUT_SECONDS")?,
+        alarms: environment.list("ALARM_NAMES"),
+    })
+}

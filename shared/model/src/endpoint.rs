@@ -1,0 +1,105 @@
+//! The endpoint as it is.
+
+use jiff::Timestamp;
+
+/// `EndpointStatus`, in the API's words; the events' `IN_SERVICE` and the like are read too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "SageMaker's own words")]
+pub enum Status {
+    OutOfService,
+    Creating,
+    Updating,
+    SystemUpdating,
+    RollingBack,
+    InService,
+    Deleting,
+    Failed,
+    UpdateRollbackFailed,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::OutOfService,
+        Self::Creating,
+        Self::Updating,
+        Self::SystemUpdating,
+        Self::RollingBack,
+        Self::InService,
+        Self::Deleting,
+        Self::Failed,
+        Self::UpdateRollbackFailed,
+    ];
+
+    /// The API's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfService => "OutOfService",
+            Self::Creating => "Creating",
+            Self::Updating => "Updating",
+            Self::SystemUpdating => "SystemUpdating",
+            Self::RollingBack => "RollingBack",
+            Self::InService => "InService",
+            Self::Deleting => "Deleting",
+            Self::Failed => "Failed",
+            Self::UpdateRollbackFailed => "UpdateRollbackFailed",
+        }
+    }
+
+    /// Reads the word of the API (`InService`) or of an event (`IN_SERVICE`).
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let plain = |word: &str| word.replace('_', "").to_ascii_lowercase();
+        let word = plain(word);
+        Self::ALL.into_iter().find(|status| plain(status.as_str()) == word)
+    }
+}
+
+/// An endpoint, as DescribeEndpoint shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What it is doing.
+    pub status: Status,
+    /// The configuration that serves.
+    pub config: String,
+    /// Why the last operation failed, until the next one begins.
+    pub failure_reason: Option<String>,
+    /// The deployment that is under way.
+    pub pending: Option<Pending>,
+    /// When it was last changed.
+    pub modified_at: Option<Timestamp>,
+}
+
+/// `PendingDeploymentSummary`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The configuration that is coming.
+    pub config: String,
+    /// The newest variant status: `Creating`, `ActivatingTraffic`, `Baking` and the like.
+    pub phase: Option<String>,
+    /// What SageMaker says about it.
+    pub message: Option<String>,
+    /// When the phase began.
+    pub since: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_api_and_the_events() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        for (word, status) in [
+            ("IN_SERVICE", Status::InService),
+            ("ROLLING_BACK", Status::RollingBack),
+            ("UPDATE_ROLLBACK_FAILED", Status::UpdateRollbackFailed),
+        ] {
+            assert_eq!(Status::parse(word), Some(status));
+        }
+        assert_eq!(Status::parse("ON_FIRE"), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! The gate: what a registered version must meet to be offered for approval.
+//!
+//! An expression in CEL (<https://cel.dev>) over `metrics`, the candidate's, and `champion`, those of the version that serves, or
+//! null where none does. CEL is not Turing-complete and has no side effects, so that a parameter can hold it safely.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cel::{Context, Program, Value};
+
+use crate::metrics::Metrics;
+
+/// The longest expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 1000;
+
+/// What the gate says of a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Whether the candidate passed.
+    pub held: bool,
+    /// Why, in words and numbers.
+    pub text: String,
+}
+
+/// Why a gate can't be evaluated: a person must mend the parameter or the evaluation.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum GateError {
+    /// Not CEL.
+    #[error("the gate expression `{expression}` does not parse: {reason}; mend the parameter GateExpression")]
+    Syntax {
+        /// The expression.
+        expression: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// The expression asks for a metric that the evaluation does not have.
+    #[error("the gate expression `{expression}` names `{name}`, which the evaluation report does not have; it has {found}")]
+    AbsentMetric {
+        /// The expression.
+        expression: String,
+        /// `metrics.recal` for one.
+        name: String,
+        /// The metrics that there are.
+        found: String,
+    },
+    /// Evaluation failed, or its result is no truth value.
+    #[error("the gate expression `{expression}` can't be evaluated: {reason}; mend the parameter GateExpression")]
+    Evaluation {
+        /// The expression.
+        expression: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Evaluates the gate.
+///
+/// # Errors
+/// Where the expression does not parse, names an absent metric, or is not a condition.
+pub fn evaluate(expression: &str, metrics: &Metrics, champion: Option<&Metrics>) -> Result<Verdict, GateError> {
+    let error = |reason: String| GateError::Evaluation { expression: expression.to_owned(), reason };
+    let syntax = |reason: String| GateError::Syntax { expression: expression.to_owned(), reason };
+    if expression.len() > EXPRESSION_BYTES_MAX {
+        return Err(syntax(format!("it is longer than {EXPRESSION_BYTES_MAX} bytes")));
+    }
+    let program = Program::compile(expression).map_err(|error| syntax(one_line(&error.to_string())))?;
+    let named = named_metrics(expression);
+    // Looked up beforehand, so that `champion == null || metrics.recal > 0.5` is refused with the first version already.
+    for (variable, name) in &named {
+        let from = if variable == "metrics" { Some(metrics) } else { champion };
+        if let Some(from) = from.filter(|from| from.get(name).is_none()) {
+            return Err(GateError::AbsentMetric {
+                expression: expression.to_owned(),
+                name: format!("{variable}.{name}"),
+                found: from.iter().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
+            });
+        }
+    }
+    let mut context = Context::default();
+    context.add_variable_from_value("metrics", map(metrics));
+    context.add_variable_from_value("champion", champion.map_or(Value::Null, map));
+    match program.execute(&context) {
+        Ok(Value::Bool(held)) => Ok(Verdict { held, text: text(expression, held, &named, metrics, champion) }),
+        Ok(other) => Err(error(format!("its result is {}, not true or false", other.type_of()))),
+        Err(cause) => Err(error(one_line(&cause.to_string()))),
+    }
+}
+
+fn map(metrics: &Metrics) -> Value {
+    let entries: HashMap<String, f64> = metrics.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    entries.into()
+}
+
+fn text(
+    expression: &str,
+    held: bool,
+    named: &BTreeSet<(String, String)>,
+    metrics: &Metrics,
+    champion: Option<&Metrics>,
+) -> String {
+    let verdict = if held { "held" } else { "not held" };
+    let values = named.iter().filter_map(|(variable, name)| {
+        let from = if variable == "metrics" { Some(metrics) } else { champion };
+        Some(format!("{variable}.{name} = {}", from?.get(name)?))
+    });
+    let mut values: Vec<String> = values.collect();
+    if champion.is_none() && named.iter().any(|(variable, _)| variable == "champion") {
+        values.push("no champion yet".to_owned());
+    }
+    if values.is_empty() {
+        format!("{verdict}: {expression}")
+    } else {
+        format!("{verdict}: {expression}, with {}", values.join(", "))
+    }
+}
+
+/// `metrics.NAME` and `champion.NAME` wherever the expression has them outside of its string literals.
+fn named_metrics(expression: &str) -> BTreeSet<(String, String)> {
+    let mut named = BTreeSet::new();
+    let mut rest = expression;
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        if first == '"' || first == '\'' {
+            let inside = rest.get(1..).unwrap_or_default();
+            rest = inside.find(first).and_then(|end| inside.get(end + 1..)).unwrap_or_default();
+            before = first;
+            continue;
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !word(before) && before != '.' {
+            for variable in ["metrics", "champion"] {
+                let Some(after) = rest.strip_prefix(variable).and_then(|after| after.trim_start().strip_prefix('.')) else {
+                    continue;
+                };
+                let after = after.trim_start();
+                let name = after.split(|c| !word(c)).next().unwrap_or_default();
+                // A name that is called is a method, `metrics.exists(…)`, not a metric.
+                let called = after.get(name.len()..).is_some_and(|after| after.trim_start().starts_with('('));
+                if !name.is_empty() && !called {
+                    named.insert((variable.to_owned(), name.to_owned()));
+                }
+            }
+        }
+        before = first;
+        rest = rest.get(first.len_utf8()..).unwrap_or_default();
+    }
+    named
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = "champion == null || metrics.accuracy > champion.accuracy";
+
+    fn metrics(accuracy: f64) -> Metrics {
+        [("accuracy", accuracy), ("f1", 0.5)].into_iter().collect()
+    }
+
+    #[test]
+    fn verdicts() {
+        for (expression, accuracy, champion, expected) in [
+            (DEFAULT, 0.9, None, true),
+            (DEFAULT, 0.9, Some(0.8), true),
+            (DEFAULT, 0.9, Some(0.9), false),
+            (DEFAULT, 0.8, Some(0.9), false),
+            ("metrics.accuracy >= 0.9 && metrics.f1 > 0.4", 0.9, None, true),
+            ("metrics.accuracy >= 0.91", 0.9, None, false),
+            ("metrics.exists(name, metrics[name] > 0.8)", 0.9, None, true),
+            ("'metrics.nothing' != ''", 0.9, None, true),
+        ] {
+            let champion = champion.map(metrics);
+            let verdict = evaluate(expression, &metrics(accuracy), champion.as_ref()).unwrap();
+            assert_eq!(verdict.held, expected, "{expression}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn verdicts_have_the_numbers() {
+        let verdict = evaluate(DEFAULT, &metrics(0.9), Some(&metrics(0.93))).unwrap();
+        assert_eq!(
+            verdict.text,
+            "not held: champion == null || metrics.accuracy > champion.accuracy, with champion.accuracy = 0.93, metrics.accuracy = 0.9"
+        );
+        let verdict = evaluate(DEFAULT, &metrics(0.9), None).unwrap();
+        assert!(verdict.text.ends_with("metrics.accuracy = 0.9, no champion yet"), "{}", verdict.text);
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_says_why() {
+        for (expression, words) in [
+            ("metrics.accuracy >", "does not parse"),
+            ("", "does not parse"),
+            ("champion == null || metrics.recal > 0.5", "names `metrics.recal`, which the evaluation report does not have; it has accuracy, f1"),
+            ("metrics.accuracy", "not true or false"),
+            ("precision > 0.5", "can't be evaluated"),
+            ("metrics['recal'] > 0.5", "can't be evaluated"),
+        ] {
+            let error = evaluate(expression, &metrics(0.9), None).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(expression), "{expression}: {error}");
+        }
+        let long = "true || ".repeat(200) + "true";
+        assert!(evaluate(&long, &metrics(0.9), None).is_err());
+    }
+}

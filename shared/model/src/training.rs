@@ -1,0 +1,181 @@
+//! How a training ended: what a SageMaker pipeline execution means for the train.
+
+use crate::lineage::Lineage;
+use crate::names::ModelPackageArn;
+
+/// `PipelineExecutionStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "SageMaker's own words")]
+pub enum Status {
+    Executing,
+    Stopping,
+    Stopped,
+    Failed,
+    Succeeded,
+}
+
+impl Status {
+    /// Reads the API's word, which the events use too.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "Executing" => Some(Self::Executing),
+            "Stopping" => Some(Self::Stopping),
+            "Stopped" => Some(Self::Stopped),
+            "Failed" => Some(Self::Failed),
+            "Succeeded" => Some(Self::Succeeded),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed | Self::Succeeded)
+    }
+}
+
+/// One execution of the SageMaker pipeline, as a list of them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its ARN.
+    pub arn: String,
+    /// What became of it so far.
+    pub status: Status,
+    /// Its description as it is.
+    pub description: Option<String>,
+    /// When it started.
+    pub started_at: Option<jiff::Timestamp>,
+    /// SageMaker's words for its failure.
+    pub failure_reason: Option<String>,
+}
+
+impl Execution {
+    /// Why it was started.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        Lineage::from_description(self.description.as_deref())
+    }
+
+    /// The description that notes that the train has dealt with the execution, and loses nothing of what it said before.
+    #[must_use]
+    pub fn handled_description(&self) -> String {
+        let mut lineage = self.lineage();
+        if let Some(foreign) = self.description.as_deref().filter(|text| !text.starts_with('{')) {
+            lineage.evidence.insert("description".to_owned(), foreign.to_owned());
+        }
+        lineage.handled = true;
+        lineage.to_description()
+    }
+}
+
+/// One step of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The step's name in the definition.
+    pub name: String,
+    /// `StepStatus`.
+    pub status: String,
+    /// Why it failed.
+    pub failure_reason: Option<String>,
+    /// The ARN of the version that it registered.
+    pub registered: Option<String>,
+}
+
+/// What an execution means for the train.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It goes on.
+    Running,
+    /// It has registered these versions.
+    Registered(Vec<ModelPackageArn>),
+    /// It has ended well and registered nothing.
+    Nothing,
+    /// It has failed.
+    Failed {
+        /// The step that failed, where one did.
+        step: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// Reads what an execution means.
+#[must_use]
+pub fn ending(execution: &Execution, steps: &[Step]) -> Ending {
+    match execution.status {
+        Status::Executing | Status::Stopping => Ending::Running,
+        Status::Stopped => Ending::Stopped,
+        Status::Succeeded => {
+            let registered: Vec<_> = steps.iter().filter_map(|step| step.registered.as_deref()?.parse().ok()).collect();
+            if registered.is_empty() { Ending::Nothing } else { Ending::Registered(registered) }
+        }
+        Status::Failed => {
+            let failed = steps.iter().find(|step| step.status == "Failed");
+            let reason = failed.and_then(|step| step.failure_reason.clone());
+            let reason = reason.or_else(|| execution.failure_reason.clone());
+            Ending::Failed {
+                step: failed.map(|step| step.name.clone()),
+                reason: reason.unwrap_or_else(|| "SageMaker gives no reason".to_owned()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lineage::Trigger;
+
+    fn execution(status: Status, description: Option<&str>) -> Execution {
+        Execution {
+            arn: "arn".into(),
+            status,
+            description: description.map(str::to_owned),
+            started_at: None,
+            failure_reason: Some("Step failure: One or multiple steps failed.".into()),
+        }
+    }
+
+    fn step(status: &str, reason: Option<&str>, registered: Option<&str>) -> Step {
+        Step {
+            name: "S".into(),
+            status: status.into(),
+            failure_reason: reason.map(str::to_owned),
+            registered: registered.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn endings() {
+        let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7";
+        let failed = |step: Option<&str>, reason: &str| Ending::Failed { step: step.map(str::to_owned), reason: reason.into() };
+        for (status, step, expected) in [
+            (Status::Executing, step("Executing", None, None), Ending::Running),
+            (Status::Stopping, step("Stopping", None, None), Ending::Running),
+            (Status::Stopped, step("Stopped", None, None), Ending::Stopped),
+            (Status::Succeeded, step("Succeeded", None, Some(arn)), Ending::Registered(vec![arn.parse().unwrap()])),
+            (Status::Succeeded, step("Succeeded", None, None), Ending::Nothing),
+            (Status::Failed, step("Failed", Some("exit code: 1"), None), failed(Some("S"), "exit code: 1")),
+            (Status::Failed, step("Succeeded", None, None), failed(None, "Step failure: One or multiple steps failed.")),
+        ] {
+            assert_eq!(ending(&execution(status, None), &[step]), expected);
+        }
+    }
+
+    #[test]
+    fn noting_that_it_was_handled_keeps_what_was_there() {
+        let mut lineage = Lineage::of(Trigger::Push);
+        lineage.commit = Some("0f3c".into());
+        let handled = |description: &str| {
+            let text = execution(Status::Failed, Some(description)).handled_description();
+            Lineage::from_description(Some(&text))
+        };
+        let ours = handled(&lineage.to_description());
+        assert!(ours.handled && ours.commit == lineage.commit && ours.trigger == Trigger::Push);
+        let foreign = handled("by hand");
+        assert!(foreign.handled && foreign.evidence["description"] == "by hand");
+    }
+}
