@@ -1,1 +1,282 @@
-//! pipeline-status
+//! pipeline-status: judges what a training has registered.
+//!
+//! Woken by the end of a SageMaker pipeline execution, and by a sweep over the recent ones, because SageMaker's events may be
+//! lost. A version that passes the threshold and the gate has its release started; another is rejected; where nothing was
+//! registered, somebody is told why. That an execution was dealt with is noted in its description, last of all: until then, running
+//! it again does the same again.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use aws_config::SdkConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::evidence::{champion_with_metrics, metrics_of};
+use signalbox_aws::notices::{Publish, Sns};
+use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
+use signalbox_aws::releases::{Releases, StartReleases};
+use signalbox_aws::runtime::Function;
+use signalbox_aws::storage::{ReadObjects, S3};
+use signalbox_aws::training::{ListTrainings, NoteTrainings, Pipelines, ReadTrainings};
+use signalbox_model::event::Event;
+use signalbox_model::evidence::{Champion, why};
+use signalbox_model::gate;
+use signalbox_model::lineage::Lineage;
+use signalbox_model::mail;
+use signalbox_model::metrics::Metrics;
+use signalbox_model::names::{ModelName, ModelPackageArn};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
+use signalbox_model::training::{Ending, ending};
+
+/// How many of the newest executions a sweep looks at: more than can end between two sweeps.
+const SWEPT_MAX: u8 = 20;
+
+/// What the template sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The model.
+    pub model: ModelName,
+    /// The release pipeline.
+    pub release_pipeline: String,
+    /// Where notices go.
+    pub notices_topic_arn: String,
+    /// What the accuracy must be greater than.
+    pub accuracy_threshold: f64,
+    /// The gate's expression.
+    pub gate: String,
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct PipelineStatus {
+    settings: Settings,
+    pipelines: Pipelines,
+    registry: Registry,
+    objects: S3,
+    releases: Releases,
+    notices: Sns,
+}
+
+impl Function for PipelineStatus {
+    fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            settings: Settings {
+                model: environment.parsed("MODEL_NAME")?,
+                release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
+                notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
+                accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
+                gate: environment.required("GATE")?.to_owned(),
+            },
+            pipelines: Pipelines::new(sdk),
+            registry: Registry::new(sdk),
+            objects: S3::new(sdk),
+            releases: Releases::new(sdk),
+            notices: Sns::new(sdk),
+        })
+    }
+
+    async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
+        let ports = Ports {
+            pipelines: &self.pipelines,
+            registry: &self.registry,
+            objects: &self.objects,
+            releases: &self.releases,
+            notices: &self.notices,
+        };
+        handle(&self.settings, &ports, event).await
+    }
+}
+
+/// What the handler may do.
+#[derive(Debug)]
+pub struct Ports<'a, P, R, O, S, N> {
+    /// Read, list and note trainings.
+    pub pipelines: &'a P,
+    /// Read and write versions.
+    pub registry: &'a R,
+    /// Read evaluation reports.
+    pub objects: &'a O,
+    /// Start releases.
+    pub releases: &'a S,
+    /// Tell people.
+    pub notices: &'a N,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecutionEnded {
+    pipeline_execution_arn: String,
+}
+
+/// Handles one event.
+///
+/// # Errors
+/// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
+pub async fn handle<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    event: Value,
+) -> Result<Value, anyhow::Error>
+where
+    P: ReadTrainings + ListTrainings + NoteTrainings,
+    R: ReadPackages + WritePackages,
+    O: ReadObjects,
+    S: StartReleases,
+    N: Publish,
+{
+    let event = Event::parse(event)?;
+    match event.kind() {
+        ("aws.sagemaker", "SageMaker Model Building Pipeline Execution Status Change") => {
+            let ExecutionEnded { pipeline_execution_arn } = event.detail()?;
+            settle(settings, ports, &pipeline_execution_arn).await?;
+        }
+        ("signalbox", "Sweep") => {
+            for execution in ports.pipelines.executions(settings.model.as_str(), SWEPT_MAX).await? {
+                if execution.status.has_ended() && !execution.lineage().handled {
+                    tracing::info!(execution = execution.arn, "found by the sweep");
+                    settle(settings, ports, &execution.arn).await?;
+                }
+            }
+        }
+        _ => return Err(event.unknown().into()),
+    }
+    Ok(Value::Null)
+}
+
+/// Deals with the end of one execution.
+async fn settle<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    arn: &str,
+) -> Result<(), anyhow::Error>
+where
+    P: ReadTrainings + NoteTrainings,
+    R: ReadPackages + WritePackages,
+    O: ReadObjects,
+    S: StartReleases,
+    N: Publish,
+{
+    let execution = ports.pipelines.execution(arn).await?;
+    let lineage = execution.lineage();
+    if lineage.handled || !execution.status.has_ended() {
+        tracing::info!(execution = arn, handled = lineage.handled, "nothing to do");
+        return Ok(());
+    }
+    let steps = ports.pipelines.steps(arn).await?;
+    let (step, reason) = match ending(&execution, &steps) {
+        Ending::Running => return Ok(()),
+        Ending::Registered(packages) => {
+            for package in packages {
+                judge(settings, ports, &package, &lineage).await?;
+            }
+            (None, None)
+        }
+        Ending::Nothing => (None, Some("the pipeline ended well but registered no version".to_owned())),
+        Ending::Failed { step, reason } => (step, Some(reason)),
+        Ending::Stopped => (None, Some("somebody stopped the execution".to_owned())),
+    };
+    if let Some(reason) = reason {
+        let (trigger, commit) = (lineage.trigger, lineage.commit.as_deref());
+        let notice = mail::training_failed(&settings.model, trigger, commit, step.as_deref(), &reason, None, arn);
+        ports.notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+        tracing::info!(execution = arn, step, reason, "told that a training ended without a version");
+    }
+    ports.pipelines.describe(arn, &execution.handled_description()).await?;
+    Ok(())
+}
+
+/// What came of judging a version.
+struct Judgement {
+    held: bool,
+    /// For people.
+    text: String,
+    /// For the registry.
+    short: String,
+    metrics: Metrics,
+    champion: Option<Champion>,
+}
+
+/// Judges one version, and starts its release or rejects it.
+async fn judge<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    arn: &ModelPackageArn,
+    lineage: &Lineage,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    O: ReadObjects,
+    S: StartReleases,
+    N: Publish,
+{
+    let package = ports.registry.package(arn).await?;
+    if package.outcome().is_some() {
+        tracing::info!(version = arn.label(), "judged before, and its release has ended");
+        return Ok(());
+    }
+    let judgement = weigh(settings, ports, &package).await?;
+    let mut metadata = BTreeMap::from([
+        (key::TRIGGER.to_owned(), lineage.trigger.as_str().to_owned()),
+        (key::GATE.to_owned(), judgement.short.clone()),
+    ]);
+    if let Some(commit) = &lineage.commit {
+        metadata.insert(key::COMMIT.to_owned(), commit.clone());
+    }
+    tracing::info!(version = arn.label(), held = judgement.held, gate = judgement.text, "judged");
+    if judgement.held {
+        ports.registry.mark(arn, &metadata).await?;
+        ports.releases.start(&settings.release_pipeline, arn, &why(lineage)).await?;
+        return Ok(());
+    }
+    // Told first and marked then: who dies in between tells again, but nobody stays untold.
+    let Judgement { text, short, metrics, champion, .. } = judgement;
+    let notice = mail::gate_not_met(&settings.model, arn.version(), &text, &metrics, champion.as_ref());
+    ports.notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+    metadata.insert(key::OUTCOME.to_owned(), Outcome::GateNotMet.as_str().to_owned());
+    metadata.insert(key::REASON.to_owned(), short);
+    let description = format!("gate not met: {text}");
+    ports.registry.decide(arn, ApprovalStatus::Rejected, &description, &metadata).await?;
+    Ok(())
+}
+
+/// Weighs a version against threshold and gate. What a person must mend is a judgement too: it does not pass.
+async fn weigh<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    package: &ModelPackage,
+) -> Result<Judgement, anyhow::Error>
+where
+    R: ReadPackages,
+    O: ReadObjects,
+{
+    let champion = champion_with_metrics(package, ports.registry, ports.objects).await.context("the champion")?;
+    let refused = |text: String, metrics: Metrics, champion: Option<Champion>| {
+        let short = format!("not held: {}", text.chars().take(200).collect::<String>());
+        Judgement { held: false, text, short, metrics, champion }
+    };
+    let metrics = match metrics_of(package, ports.objects).await {
+        Ok(metrics) => metrics,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => return Ok(refused(format!("{:#}", anyhow::Error::new(error)), Metrics::default(), champion)),
+    };
+    let threshold = settings.accuracy_threshold;
+    match metrics.get("accuracy") {
+        Some(accuracy) if accuracy > threshold => {}
+        Some(accuracy) => {
+            let text = format!("accuracy {accuracy} is not greater than the threshold {threshold}");
+            return Ok(refused(text, metrics, champion));
+        }
+        None => {
+            let text = "the evaluation report has no `accuracy`, which the threshold is about".to_owned();
+            return Ok(refused(text, metrics, champion));
+        }
+    }
+    match gate::evaluate(&settings.gate, &metrics, champion.as_ref().map(|champion| &champion.metrics)) {
+        Ok(gate::Verdict { held, text, short }) => Ok(Judgement { held, text, short, metrics, champion }),
+        Err(error) => Ok(refused(error.to_string(), metrics, champion)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

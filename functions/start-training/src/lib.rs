@@ -1,1 +1,211 @@
-//! start-training
+//! start-training: brings the built definition to SageMaker and starts exactly that version.
+//!
+//! The job of the train pipeline's Train stage. The build's artifact is read from S3, its scripts are put where the jobs find
+//! them, under the digest of their content, the definition is given the stack's values, and the execution that is started bears
+//! its lineage in its description. Everything is named by content or by the CodePipeline execution, so that a second run starts
+//! nothing new.
+
+use std::collections::BTreeMap;
+
+use aws_config::SdkConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use signalbox_aws::archive::{tar_gz, unzip};
+use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::error::ErrorKind;
+use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
+use signalbox_aws::runtime::Function;
+use signalbox_aws::storage::{ObjectUri, ReadObjects, S3, WriteObjects};
+use signalbox_aws::training::{DefinePipelines, Pipelines, Start, StartTrainings};
+use signalbox_model::definition::{Defaults, FILE_NAME, prepare};
+use signalbox_model::job::Job;
+use signalbox_model::lineage::{Lineage, Trigger};
+use signalbox_model::names::{ModelName, digest};
+
+/// The largest artifact that is read, in bytes, packed.
+const ARTIFACT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the template sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The model.
+    pub model: ModelName,
+    /// Where code, data and what the jobs write are.
+    pub bucket: String,
+    /// The role of pipeline and jobs.
+    pub role_arn: String,
+    /// The image of the jobs and of the model.
+    pub image_uri: String,
+    /// What the jobs run on.
+    pub instance_type: String,
+    /// A model is registered only above it.
+    pub accuracy_threshold: f64,
+    /// Where in the bucket the training data is.
+    pub data_prefix: String,
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct StartTraining {
+    settings: Settings,
+    jobs: Jobs,
+    objects: S3,
+    pipelines: Pipelines,
+}
+
+impl Function for StartTraining {
+    fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let settings = Settings {
+            model: environment.parsed("MODEL_NAME")?,
+            bucket: environment.required("ARTIFACT_BUCKET")?.to_owned(),
+            role_arn: environment.required("PIPELINE_ROLE_ARN")?.to_owned(),
+            image_uri: environment.required("IMAGE_URI")?.to_owned(),
+            instance_type: environment.required("TRAINING_INSTANCE_TYPE")?.to_owned(),
+            accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
+            data_prefix: environment.required("DATA_PREFIX")?.to_owned(),
+        };
+        Ok(Self { settings, jobs: Jobs::new(sdk), objects: S3::new(sdk), pipelines: Pipelines::new(sdk) })
+    }
+
+    async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
+        handle(&self.settings, &self.jobs, &self.objects, &self.pipelines, event).await
+    }
+}
+
+/// The action's user parameters.
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    /// The CodePipeline execution's id: the token that makes a second start harmless.
+    execution: String,
+    /// The commit that was built.
+    commit: String,
+}
+
+/// Handles one job.
+///
+/// # Errors
+/// Where the event is no job, or the job could not be answered.
+pub async fn handle(
+    settings: &Settings,
+    jobs: &impl AnswerJobs,
+    objects: &(impl ReadObjects + WriteObjects),
+    pipelines: &(impl DefinePipelines + StartTrainings),
+    event: Value,
+) -> Result<Value, anyhow::Error> {
+    let job = Job::parse(event)?;
+    answer(jobs, &job, train(settings, objects, pipelines, &job)).await?;
+    Ok(Value::Null)
+}
+
+async fn train(
+    settings: &Settings,
+    objects: &(impl ReadObjects + WriteObjects),
+    pipelines: &(impl DefinePipelines + StartTrainings),
+    job: &Job,
+) -> Result<Answer, Failure> {
+    let Parameters { execution, commit } = job.parameters()?;
+    if !(32..=128).contains(&execution.len()) {
+        let reason = format!("the action's UserParameters are wrong: `execution` is `{execution}`, not #{{codepipeline.PipelineExecutionId}}");
+        return Err(Failure::configuration(reason));
+    }
+    let artifact = job.input_artifacts.first();
+    let artifact = artifact.ok_or_else(|| Failure::configuration("the action has no input artifact; give it the build's"))?;
+    let place = ObjectUri { bucket: artifact.bucket.clone(), key: artifact.key.clone() };
+    let archive = objects.read(&place, ARTIFACT_BYTES_MAX).await?;
+    let files = unzip(&archive).map_err(|error| Failure::configuration(error.to_string()))?;
+    let missing = || {
+        let what = "the build's artifact has no";
+        Failure::configuration(format!("{what} {FILE_NAME}; put it at the top of the repository, and into the buildspec's artifacts"))
+    };
+    let definition = files.iter().find(|(path, _)| path == FILE_NAME).ok_or_else(missing)?;
+    let definition = std::str::from_utf8(&definition.1);
+    let definition = definition.map_err(|_| Failure::configuration(format!("{FILE_NAME} is not UTF-8")))?;
+
+    let code = Code::of(&files);
+    let bucket = &settings.bucket;
+    let code_prefix = format!("code/{}", code.digest());
+    let defaults = Defaults {
+        role_arn: settings.role_arn.clone(),
+        image_uri: settings.image_uri.clone(),
+        instance_type: settings.instance_type.clone(),
+        code_uri: format!("s3://{bucket}/{code_prefix}"),
+        data_uri: format!("s3://{bucket}/{}", settings.data_prefix.trim_end_matches('/')),
+        artifact_uri: format!("s3://{bucket}/training"),
+        accuracy_threshold: settings.accuracy_threshold,
+        model_package_group_name: settings.model.to_string(),
+    };
+    // Before anything is written: a definition that can't be used leaves nothing behind.
+    let definition = prepare(definition, &defaults).map_err(|error| Failure::configuration(chain(&error)))?;
+    for (name, content) in code.objects().map_err(|error| Failure::configuration(error.to_string()))? {
+        let place = ObjectUri { bucket: bucket.clone(), key: format!("{code_prefix}/{name}") };
+        objects.write(&place, content).await?;
+    }
+    let pipeline = settings.model.as_str();
+    let token = digest(&[b"create", pipeline.as_bytes()]);
+    let defined = pipelines.define(pipeline, &definition, &settings.role_arn, &token).await;
+    let version = defined.map_err(|error| match error.kind {
+        ErrorKind::Invalid => Failure::configuration(format!("SageMaker refuses {FILE_NAME}: {}", error.message)),
+        _ => error.into(),
+    })?;
+    let mut lineage = Lineage::of(Trigger::Push);
+    lineage.commit = Some(commit.clone());
+    lineage.codepipeline_execution = Some(execution.clone());
+    lineage.data = Some(defaults.data_uri);
+    let start = Start {
+        pipeline,
+        version: Some(version),
+        token: &execution,
+        display_name: &display_name(&commit),
+        description: &lineage.to_description(),
+    };
+    let arn = pipelines.start(&start).await?;
+    tracing::info!(execution = arn, version, commit, "training started");
+    Ok(Answer::Done {
+        summary: format!("training started from version {version} of the SageMaker pipeline {pipeline}"),
+        external_id: Some(arn.clone()),
+        variables: BTreeMap::from([("ExecutionArn".to_owned(), arn)]),
+    })
+}
+
+/// The scripts at the top of the repository, and the requirements: what goes into the jobs' containers.
+struct Code<'a>(BTreeMap<&'a str, &'a [u8]>);
+
+impl<'a> Code<'a> {
+    fn of(files: &'a [(String, Vec<u8>)]) -> Self {
+        let wanted = |path: &str| !path.contains('/') && (path.ends_with(".py") || path == "requirements.txt");
+        let files = files.iter().filter(|(path, _)| wanted(path));
+        Self(files.map(|(path, content)| (path.as_str(), content.as_slice())).collect())
+    }
+
+    fn digest(&self) -> String {
+        let parts: Vec<&[u8]> = self.0.iter().flat_map(|(path, content)| [path.as_bytes(), content]).collect();
+        digest(&parts)
+    }
+
+    /// Each script by itself, as processing jobs take them, and all of them as script mode's archive.
+    fn objects(&self) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let archive = tar_gz(self.0.iter().map(|(path, content)| (*path, *content)))?;
+        let scripts = self.0.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec()));
+        Ok(scripts.chain([("sourcedir.tar.gz".to_owned(), archive)]).collect())
+    }
+}
+
+/// SageMaker takes `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}`.
+fn display_name(commit: &str) -> String {
+    let commit: String = commit.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    format!("push-{commit}").trim_end_matches('-').to_owned()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,16 @@
 //! mail) it says as an [`Effect`](cloud::effect::Effect), and is told what came of it. A front end drives it: HTTP in scaled real
 //! time, or a test in process.
 
+pub mod binaries;
 pub mod cloud;
+pub mod demo;
+pub mod front;
+mod git;
+mod inbox;
+mod jobs;
 pub mod pattern;
+mod processes;
+mod server;
 pub mod shapes;
 pub mod template;
 pub mod wire;

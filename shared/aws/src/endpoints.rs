@@ -10,6 +10,7 @@ use signalbox_model::endpoint::{Endpoint, Pending, Status};
 use signalbox_model::package::Container;
 use signalbox_model::rollout::{Plan, Routing, Traffic};
 
+use crate::clock::ServerClock;
 use crate::error::{AwsError, ErrorKind};
 use crate::registry::timestamp;
 
@@ -98,6 +99,13 @@ impl Endpoints {
     #[must_use]
     pub fn new(sdk: &aws_config::SdkConfig) -> Self {
         Self(aws_sdk_sagemaker::Client::new(sdk))
+    }
+
+    /// The ports over the SDK, whose answers set the clock.
+    #[must_use]
+    pub fn with_clock(sdk: &aws_config::SdkConfig, clock: &ServerClock) -> Self {
+        let config = aws_sdk_sagemaker::config::Builder::from(sdk).interceptor(clock.clone()).build();
+        Self(aws_sdk_sagemaker::Client::from_conf(config))
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! They keep what they are given and answer from it; where the real service would refuse, they refuse.
 
+mod endpoints;
+mod releases;
+mod training;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +17,12 @@ use crate::error::{AwsError, ErrorKind};
 use crate::job::{Answer, AnswerJobs, Failure};
 use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
-use crate::storage::{ObjectUri, ReadObjects, WriteObjects, too_large};
+use crate::macs::{GenerateMac, VerifyMac};
+use crate::storage::{CountObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
+
+pub use self::endpoints::{FiringAlarms, OneEndpoint};
+pub use self::releases::ReleaseTrain;
+pub use self::training::{Started, Trainings};
 
 /// Locks; a poisoned lock only means that another test thread has failed already.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,6 +182,38 @@ impl WriteObjects for Objects {
     async fn write(&self, object: &ObjectUri, content: Vec<u8>) -> Result<(), AwsError> {
         self.put(&object.to_string(), content);
         Ok(())
+    }
+}
+
+impl CountObjects for Objects {
+    /// Every object counts as new: the twin keeps no times.
+    async fn count_newer(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        _since: jiff::Timestamp,
+        count_max: u32,
+    ) -> Result<u32, AwsError> {
+        let prefix = format!("s3://{bucket}/{prefix}");
+        let count = lock(&self.0).keys().filter(|uri| uri.starts_with(&prefix)).count();
+        Ok(u32::try_from(count).unwrap_or(u32::MAX).min(count_max))
+    }
+}
+
+/// Twin of [`Macs`](crate::macs::Macs): a digest with a secret.
+#[derive(Debug, Default)]
+pub struct OneKey;
+
+impl GenerateMac for OneKey {
+    async fn generate(&self, message: Vec<u8>) -> Result<Vec<u8>, AwsError> {
+        let digest = signalbox_model::names::digest(&[b"secret", &message]);
+        Ok(digest.into_bytes().into_iter().take(32).collect())
+    }
+}
+
+impl VerifyMac for OneKey {
+    async fn verify(&self, message: Vec<u8>, mac: Vec<u8>) -> Result<bool, AwsError> {
+        Ok(self.generate(message).await? == mac)
     }
 }
 

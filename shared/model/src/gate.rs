@@ -17,8 +17,10 @@ pub const EXPRESSION_BYTES_MAX: usize = 1000;
 pub struct Verdict {
     /// Whether the candidate passed.
     pub held: bool,
-    /// Why, in words and numbers.
+    /// Why, with the expression and the numbers.
     pub text: String,
+    /// The same without the expression, in characters that customer metadata takes.
+    pub short: String,
 }
 
 /// Why a gate can't be evaluated: a person must mend the parameter or the evaluation.
@@ -79,7 +81,15 @@ pub fn evaluate(expression: &str, metrics: &Metrics, champion: Option<&Metrics>)
     context.add_variable_from_value("metrics", map(metrics));
     context.add_variable_from_value("champion", champion.map_or(Value::Null, map));
     match program.execute(&context) {
-        Ok(Value::Bool(held)) => Ok(Verdict { held, text: text(expression, held, &named, metrics, champion) }),
+        Ok(Value::Bool(held)) => {
+            let verdict = if held { "held" } else { "not held" };
+            let values = values(&named, metrics, champion);
+            let (with, alone) = match values.as_str() {
+                "" => (String::new(), String::new()),
+                values => (format!(", with {values}"), format!(": {values}")),
+            };
+            Ok(Verdict { held, text: format!("{verdict}: {expression}{with}"), short: format!("{verdict}{alone}") })
+        }
         Ok(other) => Err(error(format!("its result is {}, not true or false", other.type_of()))),
         Err(cause) => Err(error(one_line(&cause.to_string()))),
     }
@@ -90,15 +100,8 @@ fn map(metrics: &Metrics) -> Value {
     entries.into()
 }
 
-fn text(
-    expression: &str,
-    held: bool,
-    named: &BTreeSet<(String, String)>,
-    metrics: &Metrics,
-    champion: Option<&Metrics>,
-) -> String {
-    let verdict = if held { "held" } else { "not held" };
-    let values = named.iter().filter_map(|(variable, name)| {
+fn values(named: &BTreeSet<(String, String)>, metrics: &Metrics, champion: Option<&Metrics>) -> String {
+    let values = named.iter().rev().filter_map(|(variable, name)| {
         let from = if variable == "metrics" { Some(metrics) } else { champion };
         Some(format!("{variable}.{name} = {}", from?.get(name)?))
     });
@@ -106,11 +109,7 @@ fn text(
     if champion.is_none() && named.iter().any(|(variable, _)| variable == "champion") {
         values.push("no champion yet".to_owned());
     }
-    if values.is_empty() {
-        format!("{verdict}: {expression}")
-    } else {
-        format!("{verdict}: {expression}, with {}", values.join(", "))
-    }
+    values.join(" and ")
 }
 
 /// `metrics.NAME` and `champion.NAME` wherever the expression has them outside of its string literals.
@@ -183,10 +182,11 @@ mod tests {
         let verdict = evaluate(DEFAULT, &metrics(0.9), Some(&metrics(0.93))).unwrap();
         assert_eq!(
             verdict.text,
-            "not held: champion == null || metrics.accuracy > champion.accuracy, with champion.accuracy = 0.93, metrics.accuracy = 0.9"
+            "not held: champion == null || metrics.accuracy > champion.accuracy, with metrics.accuracy = 0.9 and champion.accuracy = 0.93"
         );
         let verdict = evaluate(DEFAULT, &metrics(0.9), None).unwrap();
-        assert!(verdict.text.ends_with("metrics.accuracy = 0.9, no champion yet"), "{}", verdict.text);
+        assert_eq!(verdict.short, "held: metrics.accuracy = 0.9 and no champion yet");
+        assert_eq!(crate::package::metadata_value(&verdict.short), verdict.short);
     }
 
     #[test]

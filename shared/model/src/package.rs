@@ -22,6 +22,8 @@ pub mod key {
     pub const RELEASE: &str = "signalbox:release";
     /// Who decided.
     pub const DECIDED_BY: &str = "signalbox:decided-by";
+    /// When, as an RFC 3339 time.
+    pub const DECIDED_AT: &str = "signalbox:decided-at";
 }
 
 /// The longest value of customer metadata, in characters.

@@ -1,32 +1,312 @@
-//! CodeCommit: repositories and their commits.
+//! CodeCommit: repositories, their branches and the commits that were pushed.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::{ApiError, Caller, Cloud};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ApiError, Caller, Cloud, events};
 use crate::template::{Resource, TemplateError};
 
 /// The service's state.
 #[derive(Debug, Default)]
-pub(crate) struct State {}
+pub(crate) struct State {
+    repositories: BTreeMap<String, Repository>,
+}
 
-/// What the service waits for.
+/// A push of one branch of a repository.
 #[derive(Debug, Clone)]
-pub(crate) enum Timer {}
+pub struct Push {
+    /// The repository's name.
+    pub repository: String,
+    /// The branch's name, without `refs/heads/`.
+    pub branch: String,
+    /// The commit that the branch then points to.
+    pub commit: String,
+    /// The commit before it, if it has one.
+    pub parent: Option<String>,
+    /// Who made the commit: a name, or `name <address>`.
+    pub author: String,
+    /// The commit's message.
+    pub message: String,
+    /// The files at the commit, as a zip.
+    pub zip: Bytes,
+}
+
+/// A commit that was pushed.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    /// Its id.
+    pub(crate) id: String,
+    parent: Option<String>,
+    author: String,
+    /// Its message.
+    pub(crate) message: String,
+    /// When it was pushed, which stands for when it was made.
+    pub(crate) date: Timestamp,
+    /// The files, as a zip.
+    pub(crate) zip: Bytes,
+}
+
+#[derive(Debug)]
+struct Repository {
+    name: String,
+    id: String,
+    arn: String,
+    clone_url: Option<String>,
+    description: Option<String>,
+    created: Timestamp,
+    modified: Timestamp,
+    /// The first branch that was pushed.
+    default_branch: Option<String>,
+    /// The tip of each branch.
+    branches: BTreeMap<String, String>,
+    commits: BTreeMap<String, Commit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Properties {
+    repository_name: String,
+    repository_description: Option<String>,
+    // Tags change nothing here.
+    #[serde(default, rename = "Tags")]
+    _tags: Value,
+}
 
 /// Deploys one resource of the stack.
-pub(crate) fn deploy(_cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
-    Err(resource.unsupported("this resource type"))
+pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
+    if resource.kind != "AWS::CodeCommit::Repository" {
+        return Err(resource.unsupported("this resource type"));
+    }
+    let properties: Properties = resource.read()?;
+    let name = properties.repository_name;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
+        return Err(resource.wrong(format!(
+            "RepositoryName `{name}` is not 1 to 100 of letters, digits, `.`, `_` and `-`"
+        )));
+    }
+    if cloud.codecommit.repositories.contains_key(&name) {
+        return Err(resource.wrong(format!("there are two repositories `{name}`")));
+    }
+    let repository = Repository {
+        id: resource.physical_id.clone(),
+        arn: cloud.arn("codecommit", &name),
+        clone_url: resource.attributes.get("CloneUrlHttp").cloned(),
+        description: properties.repository_description,
+        created: cloud.now,
+        modified: cloud.now,
+        default_branch: None,
+        branches: BTreeMap::new(),
+        commits: BTreeMap::new(),
+        name: name.clone(),
+    };
+    cloud.codecommit.repositories.insert(name, repository);
+    Ok(())
+}
+
+impl Cloud {
+    /// Takes a push: the branch then points to the commit, and EventBridge is told. A push of what the branch already points to
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// `RepositoryDoesNotExistException`, `InvalidBranchNameException`, `InvalidCommitIdException`.
+    pub fn push(&mut self, push: Push) -> Result<(), ApiError> {
+        let now = self.now;
+        let repository = self
+            .codecommit
+            .repositories
+            .get_mut(&push.repository)
+            .ok_or_else(|| no_repository(&push.repository))?;
+        if push.branch.is_empty() || push.branch.len() > 256 || push.branch.starts_with("refs/") {
+            return Err(ApiError::new(
+                "InvalidBranchNameException",
+                format!("The branch name {} is not valid.", push.branch),
+            ));
+        }
+        if push.commit.is_empty() || !push.commit.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Err(ApiError::new(
+                "InvalidCommitIdException",
+                format!("The commit ID {} is not valid.", push.commit),
+            ));
+        }
+        let before = repository.branches.insert(push.branch.clone(), push.commit.clone());
+        if before.as_ref() == Some(&push.commit) {
+            return Ok(());
+        }
+        repository.default_branch.get_or_insert_with(|| push.branch.clone());
+        repository.modified = now;
+        let mut detail = json!({
+            "event": if before.is_some() { "referenceUpdated" } else { "referenceCreated" },
+            "repositoryName": repository.name,
+            "repositoryId": repository.id,
+            "referenceType": "branch",
+            "referenceName": push.branch,
+            "referenceFullName": format!("refs/heads/{}", push.branch),
+            "commitId": push.commit,
+        });
+        if let (Some(before), Some(detail)) = (before, detail.as_object_mut()) {
+            detail.insert("oldCommitId".into(), before.into());
+        }
+        let arn = repository.arn.clone();
+        let noted = json!({
+            "branch": push.branch, "commit": push.commit, "author": push.author, "message": push.message,
+        });
+        let commit = Commit {
+            id: push.commit.clone(),
+            parent: push.parent,
+            author: push.author,
+            message: push.message,
+            date: now,
+            zip: push.zip,
+        };
+        repository.commits.insert(push.commit, commit);
+        self.note("codecommit", &push.repository, "pushed", noted);
+        events::put(
+            self,
+            "aws.codecommit",
+            "CodeCommit Repository State Change",
+            vec![arn],
+            detail,
+        );
+        Ok(())
+    }
+}
+
+/// The commit that a branch points to.
+///
+/// # Errors
+/// `RepositoryDoesNotExistException`, `BranchDoesNotExistException`.
+pub(crate) fn tip<'a>(cloud: &'a Cloud, repository: &str, branch: &str) -> Result<&'a Commit, ApiError> {
+    let found = cloud
+        .codecommit
+        .repositories
+        .get(repository)
+        .ok_or_else(|| no_repository(repository))?;
+    let commit = found.branches.get(branch).and_then(|id| found.commits.get(id));
+    commit.ok_or_else(|| {
+        ApiError::new(
+            "BranchDoesNotExistException",
+            format!("Branch {branch} does not exist in the repository {repository}"),
+        )
+    })
+}
+
+/// A commit of a repository.
+///
+/// # Errors
+/// `RepositoryDoesNotExistException`, `CommitIdDoesNotExistException`.
+pub(crate) fn commit<'a>(cloud: &'a Cloud, repository: &str, id: &str) -> Result<&'a Commit, ApiError> {
+    let found = cloud
+        .codecommit
+        .repositories
+        .get(repository)
+        .ok_or_else(|| no_repository(repository))?;
+    found.commits.get(id).ok_or_else(|| {
+        ApiError::new(
+            "CommitIdDoesNotExistException",
+            format!("The specified commit ID does not exist: {id}"),
+        )
+    })
+}
+
+fn no_repository(name: &str) -> ApiError {
+    ApiError::new("RepositoryDoesNotExistException", format!("{name} does not exist"))
 }
 
 /// Answers one call.
-pub(crate) fn call(_cloud: &mut Cloud, _caller: &Caller, operation: &str, _input: &Value) -> Result<Value, ApiError> {
-    Err(ApiError::new(
-        "UnknownOperationException",
-        format!("the local cloud has no {operation}"),
-    ))
+pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
+    let text = |member: &str| input.get(member).and_then(Value::as_str);
+    let name = || {
+        text("repositoryName").ok_or_else(|| {
+            ApiError::new(
+                "RepositoryNameRequiredException",
+                "A repository name is required, but was not specified.",
+            )
+        })
+    };
+    let repositories = &cloud.codecommit.repositories;
+    let repository = |name: &str| repositories.get(name).ok_or_else(|| no_repository(name));
+    match operation {
+        "GetBranch" => {
+            let repository = name()?;
+            let branch = text("branchName").ok_or_else(|| {
+                ApiError::new(
+                    "BranchNameRequiredException",
+                    "A branch name is required, but was not specified.",
+                )
+            })?;
+            let commit = tip(cloud, repository, branch)?;
+            Ok(json!({"branch": {"branchName": branch, "commitId": commit.id}}))
+        }
+        "GetCommit" => {
+            let commit = commit(cloud, name()?, text("commitId").unwrap_or_default())?;
+            Ok(json!({"commit": show_commit(commit)}))
+        }
+        "GetRepository" => {
+            let repository = repository(name()?)?;
+            let mut metadata = json!({
+                "accountId": cloud.target.account,
+                "repositoryId": repository.id,
+                "repositoryName": repository.name,
+                "lastModifiedDate": seconds(repository.modified),
+                "creationDate": seconds(repository.created),
+                "Arn": repository.arn,
+            });
+            if let Some(metadata) = metadata.as_object_mut() {
+                let optional = [
+                    ("cloneUrlHttp", &repository.clone_url),
+                    ("repositoryDescription", &repository.description),
+                    ("defaultBranch", &repository.default_branch),
+                ];
+                for (member, value) in optional {
+                    if let Some(value) = value {
+                        metadata.insert(member.into(), value.as_str().into());
+                    }
+                }
+            }
+            Ok(json!({"repositoryMetadata": metadata}))
+        }
+        "ListRepositories" => {
+            let mut listed: Vec<&Repository> = repositories.values().collect();
+            if text("sortBy") == Some("lastModifiedDate") {
+                listed.sort_by_key(|repository| repository.modified);
+            }
+            if text("order") == Some("descending") {
+                listed.reverse();
+            }
+            let pair =
+                |repository: &Repository| json!({"repositoryName": repository.name, "repositoryId": repository.id});
+            Ok(json!({"repositories": listed.into_iter().map(pair).collect::<Vec<_>>()}))
+        }
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("the local cloud has no {operation}"),
+        )),
+    }
 }
 
-/// The time for something has come.
-pub(crate) fn on_timer(_cloud: &mut Cloud, timer: Timer) {
-    match timer {}
+fn show_commit(commit: &Commit) -> Value {
+    // The way git writes a person: `name <address>`.
+    let (name, email) = match commit.author.split_once('<') {
+        Some((name, rest)) => (name.trim(), rest.trim_end_matches('>')),
+        None => (commit.author.as_str(), ""),
+    };
+    let user = json!({"name": name, "email": email, "date": format!("{} +0000", commit.date.as_second())});
+    json!({
+        "commitId": commit.id,
+        "parents": commit.parent.iter().collect::<Vec<_>>(),
+        "message": commit.message,
+        "author": user,
+        "committer": user,
+    })
+}
+
+/// A timestamp, as the JSON protocols write it.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of our time fit")]
+pub(crate) fn seconds(time: Timestamp) -> f64 {
+    time.as_millisecond() as f64 / 1000.0
 }

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use crate::shapes;
 use crate::template::{Stack, Target, TemplateError};
 
 pub mod effect;
@@ -31,7 +32,10 @@ pub(crate) mod sns;
 pub(crate) mod sqs;
 
 use self::effect::{Effect, EffectId};
+pub use self::codecommit::Push;
 pub use self::error::ApiError;
+pub use self::lambda::FunctionInfo;
+pub use self::sagemaker::Route;
 
 /// A service with an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,17 +110,11 @@ pub struct Happening {
 pub(crate) enum Timer {
     CloudWatch(cloudwatch::Timer),
     CodeBuild(codebuild::Timer),
-    CodeCommit(codecommit::Timer),
     CodePipeline(codepipeline::Timer),
     Events(events::Timer),
-    Iam(iam::Timer),
-    Kms(kms::Timer),
     Lambda(lambda::Timer),
-    S3(s3::Timer),
     SageMaker(sagemaker::Timer),
     Scheduler(scheduler::Timer),
-    Sns(sns::Timer),
-    Sqs(sqs::Timer),
 }
 
 /// The deployed stack.
@@ -239,17 +237,11 @@ impl Cloud {
             match timer {
                 Timer::CloudWatch(timer) => cloudwatch::on_timer(self, timer),
                 Timer::CodeBuild(timer) => codebuild::on_timer(self, timer),
-                Timer::CodeCommit(timer) => codecommit::on_timer(self, timer),
                 Timer::CodePipeline(timer) => codepipeline::on_timer(self, timer),
                 Timer::Events(timer) => events::on_timer(self, timer),
-                Timer::Iam(timer) => iam::on_timer(self, timer),
-                Timer::Kms(timer) => kms::on_timer(self, timer),
                 Timer::Lambda(timer) => lambda::on_timer(self, timer),
-                Timer::S3(timer) => s3::on_timer(self, timer),
                 Timer::SageMaker(timer) => sagemaker::on_timer(self, timer),
                 Timer::Scheduler(timer) => scheduler::on_timer(self, timer),
-                Timer::Sns(timer) => sns::on_timer(self, timer),
-                Timer::Sqs(timer) => sqs::on_timer(self, timer),
             }
         }
         self.now = self.now.max(now);
@@ -287,6 +279,8 @@ impl Cloud {
             let calls = self.calls.entry(name.clone()).or_default();
             *calls.entry(format!("{}:{operation}", service.prefix())).or_default() += 1;
         }
+        shapes::validate(service, operation, input)?;
+        iam::authorize(self, caller, service, operation, input)?;
         let call = match service {
             Service::CloudWatch => cloudwatch::call,
             Service::CodeBuild => codebuild::call,

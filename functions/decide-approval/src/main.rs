@@ -1,0 +1,5 @@
+//! Runs decide-approval as a Lambda function.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    signalbox_aws::runtime::run::<decide_approval::DecideApproval>()
+}

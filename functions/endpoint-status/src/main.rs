@@ -1,0 +1,5 @@
+//! Runs endpoint-status as a Lambda function.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    signalbox_aws::runtime::run::<endpoint_status::EndpointStatus>()
+}

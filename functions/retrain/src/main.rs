@@ -1,0 +1,5 @@
+//! Runs retrain as a Lambda function.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    signalbox_aws::runtime::run::<retrain::Retrain>()
+}

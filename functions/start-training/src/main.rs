@@ -1,0 +1,5 @@
+//! Runs start-training as a Lambda function.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    signalbox_aws::runtime::run::<start_training::StartTraining>()
+}

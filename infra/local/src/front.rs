@@ -1,0 +1,643 @@
+//! The HTTP front end: the stack on one port of 127.0.0.1, in (scaled) real time.
+//!
+//! It gives the core the time, does what the core wants done, and reports what came of it. The core is behind one lock that is
+//! never held over an `await`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::binaries;
+use crate::cloud::effect::{Effect, EffectId, InvocationOutcome, Invoke};
+use crate::cloud::{Cloud, Happening, Push};
+use crate::git::Repositories;
+use crate::jobs::{self, Bench};
+use crate::processes::fleet::Fleet;
+use crate::processes::functions::{Functions, Program};
+use crate::processes::{Warden, lock};
+use crate::server;
+use crate::template::{Stack, Target};
+
+mod clock;
+
+use self::clock::Clock;
+
+/// The account that the stack is deployed in.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The region that the stack is deployed in.
+pub const REGION: &str = "eu-west-1";
+
+/// The stack's name.
+pub const STACK: &str = "signalbox";
+
+/// The longest sleep of the clock's task: a timer far away is looked at again after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// How to run the local cloud.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The port; 0 for any that is free.
+    pub port: u16,
+    /// Virtual seconds in a second.
+    pub speed: f64,
+    /// What ids and choices follow from.
+    pub seed: u64,
+    /// Where the git repository is kept, below `git/`, and the training data is taken from, below `data/`, if it has any. Without
+    /// it the repository ends with the run.
+    pub data: Option<PathBuf>,
+}
+
+/// The local cloud, running. Dropping it ends its processes at once; [`stop`](Self::stop) waits for them.
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    driver: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<()>,
+    folder: tempfile::TempDir,
+    workspace: PathBuf,
+    ready_in: Duration,
+}
+
+/// What the tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    cloud: Mutex<Cloud>,
+    clock: Mutex<Clock>,
+    /// There may be something to do.
+    wake: Notify,
+    happenings: Mutex<Vec<Happening>>,
+    /// Who waits for what comes of an invocation.
+    waiting: Mutex<BTreeMap<EffectId, oneshot::Sender<InvocationOutcome>>>,
+    tasks: Mutex<JoinSet<()>>,
+    bench: Arc<Bench>,
+    /// The functions' programs by name.
+    programs: BTreeMap<String, Program>,
+    pub(crate) functions: Functions,
+    pub(crate) fleet: Fleet,
+    pub(crate) repositories: Repositories,
+    base_url: String,
+}
+
+/// One entry of a parameter file, as CloudFormation has it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ParameterEntry {
+    parameter_key: String,
+    parameter_value: String,
+}
+
+/// Reads a file of template parameters: a JSON list of `{"ParameterKey": …, "ParameterValue": …}`.
+///
+/// # Errors
+/// Where the file can't be read or is none.
+pub fn read_parameters(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let entries: Vec<ParameterEntry> = serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is no list of {{\"ParameterKey\", \"ParameterValue\"}}",
+            path.display()
+        )
+    })?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.parameter_key, entry.parameter_value))
+        .collect())
+}
+
+/// The parameters that the repository brings along for the local cloud.
+///
+/// # Errors
+/// Where their file can't be read or is none.
+pub fn default_parameters(workspace: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    read_parameters(&workspace.join("infra/parameters/local.json"))
+}
+
+/// Deploys the stack without running anything of it.
+///
+/// # Errors
+/// Where the template can't be read or deployed.
+pub fn deploy(
+    workspace: &Path,
+    parameters: &BTreeMap<String, String>,
+    base_url: &str,
+    seed: u64,
+) -> anyhow::Result<Cloud> {
+    let (stack, target) = load(workspace, parameters, base_url)?;
+    Ok(Cloud::deploy(stack, target, Timestamp::now(), seed)?)
+}
+
+fn load(workspace: &Path, parameters: &BTreeMap<String, String>, base_url: &str) -> anyhow::Result<(Stack, Target)> {
+    let path = workspace.join("infra/template.yaml");
+    let template = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let target = Target {
+        account: ACCOUNT.to_owned(),
+        region: REGION.to_owned(),
+        stack_name: STACK.to_owned(),
+        base_url: base_url.to_owned(),
+    };
+    Ok((Stack::load(&template, parameters, &target)?, target))
+}
+
+impl Running {
+    /// Starts the local cloud with the repository's own parameters. `progress` is told what is being done.
+    ///
+    /// # Errors
+    /// Where a tool is missing, a function can't be built, the template can't be deployed or the port is taken.
+    pub async fn start(options: Options, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
+        let parameters = default_parameters(&binaries::workspace()?)?;
+        Self::start_with(options, &parameters, progress).await
+    }
+
+    /// Starts the local cloud with other parameters.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        options: Options,
+        parameters: &BTreeMap<String, String>,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        clock::check_speed(options.speed).map_err(anyhow::Error::msg)?;
+        let workspace = binaries::workspace()?;
+        binaries::check_git()?;
+        let python = binaries::python()?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port))
+            .await
+            .with_context(|| {
+                format!(
+                    "port {} of 127.0.0.1 can't be had; choose another with --port, 0 for any",
+                    options.port
+                )
+            })?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let (stack, target) = load(&workspace, parameters, &base_url)?;
+
+        let names = function_binaries(&stack);
+        let before_build = Instant::now();
+        let built = binaries::find(&workspace, &names, progress).await?;
+        let building = before_build.elapsed();
+
+        progress("deploying the stack");
+        let cloud = Cloud::deploy(stack, target, Timestamp::now(), options.seed)?;
+        let training_data = training_data(&workspace, options.data.as_deref())?;
+        let mut running = Self::run(cloud, listener, &built, python, workspace, &options).await?;
+        running.shared.with(|cloud| put_training_data(cloud, &training_data))?;
+        let standing = running.shared.repositories.standing().await?;
+        running.shared.push(standing);
+        running.ready_in = started.elapsed().saturating_sub(building);
+        Ok(running)
+    }
+
+    /// Runs a deployed cloud.
+    async fn run(
+        cloud: Cloud,
+        listener: tokio::net::TcpListener,
+        built: &BTreeMap<String, PathBuf>,
+        python: PathBuf,
+        workspace: PathBuf,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("signalbox-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        fs::create_dir(folder.path().join("logs"))?;
+        let git = match &options.data {
+            Some(data) => std::path::absolute(data)?.join("git"),
+            None => folder.path().join("git"),
+        };
+        let repositories = Repositories::open(git, repository_names(cloud.stack())).await?;
+        let mut programs = BTreeMap::new();
+        for function in cloud.functions() {
+            let binary = built.get(&function.binary);
+            let binary = binary.with_context(|| format!("the function {} has no binary", function.name))?;
+            let environment = cloud.function_environment(&function.name).unwrap_or_default();
+            let program = Program {
+                command: vec![binary.clone()],
+                arn: format!(
+                    "arn:aws:lambda:{}:{}:function:{}",
+                    cloud.target().region,
+                    cloud.target().account,
+                    function.name
+                ),
+                environment,
+            };
+            programs.insert(function.name, program);
+        }
+        let (stop, stopping) = watch::channel(false);
+        let address = listener.local_addr()?.to_string();
+        let shared = Arc::new(Shared {
+            clock: Mutex::new(Clock::new(cloud.now(), Instant::now(), options.speed)),
+            base_url: cloud.target().base_url.clone(),
+            cloud: Mutex::new(cloud),
+            wake: Notify::new(),
+            happenings: Mutex::default(),
+            waiting: Mutex::default(),
+            tasks: Mutex::default(),
+            bench: Arc::new(Bench {
+                warden: Warden::start().context("cannot run sh")?,
+                stopping: stopping.clone(),
+                folder: folder.path().to_owned(),
+                python,
+            }),
+            programs,
+            functions: Functions::new(address),
+            fleet: Fleet::new(),
+            repositories,
+        });
+        Ok(Self {
+            driver: tokio::spawn(drive(Arc::clone(&shared), stopping)),
+            server: tokio::spawn(server::serve(Arc::clone(&shared), listener)),
+            shared,
+            stop,
+            folder,
+            workspace,
+            ready_in: Duration::ZERO,
+        })
+    }
+
+    /// Where everything is: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.shared.base_url
+    }
+
+    /// The workspace that the template was read from.
+    #[must_use]
+    pub fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// The folder with the run's logs. It goes when the run ends.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+
+    /// How long the start took, without the building of the functions.
+    #[must_use]
+    pub fn ready_in(&self) -> Duration {
+        self.ready_in
+    }
+
+    /// The names of the repositories, each of which is at `BASE/git/NAME`.
+    #[must_use]
+    pub fn repositories(&self) -> Vec<String> {
+        repository_names(lock(&self.shared.cloud).stack())
+    }
+
+    /// The core, at the current time. It is locked for as long as this is held: nothing goes on meanwhile.
+    pub fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.shared.cloud()
+    }
+
+    /// Sets how many virtual seconds a second has. What makes no sense changes nothing.
+    pub fn set_speed(&self, speed: f64) {
+        if clock::check_speed(speed).is_ok() {
+            lock(&self.shared.clock).set_speed(speed, Instant::now());
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// How many virtual seconds a second has.
+    #[must_use]
+    pub fn speed(&self) -> f64 {
+        lock(&self.shared.clock).speed()
+    }
+
+    /// What has happened so far, from the index on.
+    #[must_use]
+    pub fn happenings(&self, from: usize) -> Vec<Happening> {
+        // Those that the driver has not seen yet, too; under the cloud's lock, as there.
+        let mut cloud = self.shared.cloud();
+        let mut all = lock(&self.shared.happenings);
+        all.extend(cloud.take_happenings());
+        all.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// Ends every process and waits until they are gone.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let mut tasks = std::mem::take(&mut *lock(&self.shared.tasks));
+        let ends = async { while tasks.join_next().await.is_some() {} };
+        // A task that hangs is cut off; the warden kills what it ran.
+        let _ = tokio::time::timeout(Duration::from_secs(12), ends).await;
+        drop(tasks);
+        let _ = (&mut self.driver).await;
+        self.shared.bench.warden.finish().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.server.abort();
+        self.shared.bench.warden.close();
+    }
+}
+
+impl Shared {
+    /// The core at the current time. Whatever is done to it, the driver looks at it afterwards.
+    fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        let mut cloud = lock(&self.cloud);
+        // Read under the cloud's lock: a time read before would let the clock lag behind another's.
+        let now = lock(&self.clock).at(Instant::now());
+        cloud.advance(now);
+        // The driver wakes now and gets the lock when this guard is gone.
+        self.wake.notify_one();
+        cloud
+    }
+
+    /// Does something with the core at the current time.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
+        act(&mut self.cloud())
+    }
+
+    /// Tells the core of pushes.
+    pub(crate) fn push(&self, pushes: Vec<Push>) {
+        for push in pushes {
+            let repository = push.repository.clone();
+            if let Err(error) = self.with(|cloud| cloud.push(push)) {
+                eprintln!("the push to {repository} has no effect: {error}");
+            }
+        }
+    }
+
+    /// What will come of an invocation. To be asked for while the core is still locked.
+    pub(crate) fn wait_for_invocation(&self, id: EffectId) -> oneshot::Receiver<InvocationOutcome> {
+        let (tell, told) = oneshot::channel();
+        lock(&self.waiting).insert(id, tell);
+        told
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// Does what the core wants done.
+    fn perform(self: &Arc<Self>, effect: Effect) {
+        let shared = Arc::clone(self);
+        match effect {
+            Effect::Invoke(invoke) => self.spawn(async move {
+                let id = invoke.id;
+                let outcome = shared.invoke(invoke).await;
+                shared.with(|cloud| cloud.finish_invocation(id, outcome.clone()));
+                if let Some(waiting) = lock(&shared.waiting).remove(&id) {
+                    // Who waited may have gone.
+                    let _ = waiting.send(outcome);
+                }
+            }),
+            Effect::Build(build) => self.spawn(async move {
+                let outcome = jobs::build::run(&shared.bench, &build, jobs::BUILD_LIMIT).await;
+                shared.with(|cloud| cloud.finish_build(build.id, outcome));
+            }),
+            Effect::Job(job) => self.spawn(async move {
+                let outcome = jobs::container::run(&shared.bench, &job).await;
+                shared.with(|cloud| cloud.finish_job(job.id, outcome));
+            }),
+            Effect::StartInstance(start) => {
+                // Known from now on: its stop may come before its task has begun.
+                self.fleet.announce(start.id);
+                self.spawn(async move {
+                    let report = |result| shared.with(|cloud| cloud.finish_start(start.id, result));
+                    shared.fleet.run(&shared.bench, &start, report).await;
+                });
+            }
+            Effect::StopInstance { id } => self.fleet.stop(id),
+            // It is in the cloud's inbox.
+            Effect::Mail(_) => {}
+        }
+    }
+
+    async fn invoke(&self, invoke: Invoke) -> InvocationOutcome {
+        match self.programs.get(&invoke.function) {
+            Some(program) => self.functions.invoke(&self.bench, program, invoke).await,
+            None => InvocationOutcome::Killed(format!("the function {} has no program", invoke.function)),
+        }
+    }
+}
+
+/// Moves the clock on whenever something falls due or has changed, and has done what the core wants done.
+async fn drive(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let (effects, next) = {
+            let mut cloud = lock(&shared.cloud);
+            let now = lock(&shared.clock).at(Instant::now());
+            cloud.advance(now);
+            let happenings = cloud.take_happenings();
+            // Under the cloud's lock, so that they are noted in the order in which they happened.
+            lock(&shared.happenings).extend(happenings);
+            (cloud.take_effects(), cloud.next_timer())
+        };
+        for effect in effects {
+            shared.perform(effect);
+        }
+        let wait = next.map_or(LONGEST_SLEEP, |next| {
+            lock(&shared.clock).until(next, Instant::now()).min(LONGEST_SLEEP)
+        });
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// The names of the functions' binaries.
+fn function_binaries(stack: &Stack) -> Vec<String> {
+    let functions = stack
+        .resources
+        .iter()
+        .filter(|resource| resource.kind == "AWS::Lambda::Function");
+    let binaries = functions.filter_map(|function| function.properties.pointer("/Code/Binary")?.as_str());
+    let mut names: Vec<String> = binaries.map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn repository_names(stack: &Stack) -> Vec<String> {
+    let repositories = stack
+        .resources
+        .iter()
+        .filter(|resource| resource.kind == "AWS::CodeCommit::Repository");
+    let names = repositories.filter_map(|repository| repository.properties.get("RepositoryName")?.as_str());
+    names.map(str::to_owned).collect()
+}
+
+/// What a person uploads once: the sample data set, or what stands in the data folder.
+fn training_data(workspace: &Path, data: Option<&Path>) -> anyhow::Result<Vec<(String, Bytes)>> {
+    let own = data.map(|data| data.join("data")).filter(|folder| folder.is_dir());
+    let is_sample = own.is_none();
+    let folder = own.unwrap_or_else(|| workspace.join("infra/model-repository/data"));
+    let mut files = Vec::new();
+    let names = jobs::archive::files(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for name in names {
+        if !is_sample || name.ends_with(".csv") {
+            let content = fs::read(folder.join(&name)).with_context(|| format!("cannot read {name}"))?;
+            files.push((format!("data/{name}"), Bytes::from(content)));
+        }
+    }
+    Ok(files)
+}
+
+fn put_training_data(cloud: &mut Cloud, files: &[(String, Bytes)]) -> anyhow::Result<()> {
+    let buckets = cloud
+        .stack()
+        .resources
+        .iter()
+        .filter(|resource| resource.kind == "AWS::S3::Bucket");
+    let buckets: Vec<String> = buckets.map(|bucket| bucket.physical_id.clone()).collect();
+    let [bucket] = buckets.as_slice() else {
+        bail!(
+            "the stack has {} buckets; the data set goes where there is one",
+            buckets.len()
+        );
+    };
+    for (key, content) in files {
+        cloud.put_object(bucket, key, content.clone())?;
+    }
+    Ok(())
+}
+
+/// The memory that this process holds, in bytes, if the system tells.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+
+    use super::*;
+
+    /// The front end around a stack without resources.
+    async fn empty(speed: f64) -> Running {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            stack_name: STACK.to_owned(),
+            base_url: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let cloud = Cloud::deploy(Stack::default(), target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
+        let options = Options {
+            port: 0,
+            speed,
+            seed: 1,
+            data: None,
+        };
+        let python = binaries::python().unwrap();
+        let workspace = binaries::workspace().unwrap();
+        Running::run(cloud, listener, &BTreeMap::new(), python, workspace, &options)
+            .await
+            .unwrap()
+    }
+
+    async fn request(running: &Running, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", running.base_url()))
+            .body(Full::new(Bytes::from(body)))
+            .unwrap();
+        let response = client.request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn requests_find_their_part_of_the_cloud() {
+        let running = empty(1.0).await;
+        for (method, path, expected_status, expected) in [
+            ("GET", "/inbox", 200, "No mail yet."),
+            ("GET", "/inbox?format=json", 200, "[]"),
+            ("GET", "/inbox/7", 404, "No such mail"),
+            (
+                "GET",
+                "/git/none/info/refs?service=git-upload-pack",
+                404,
+                "there is no repository none",
+            ),
+            (
+                "GET",
+                "/runtime/f-1/2018-06-01/runtime/invocation/next",
+                410,
+                "not known",
+            ),
+            ("POST", "/endpoints/none/invocations", 400, "Message"),
+        ] {
+            let (status, body) = request(&running, method, path, Vec::new()).await;
+            assert_eq!(status, expected_status, "{method} {path}: {body}");
+            assert!(body.contains(expected), "{method} {path}: {body}");
+        }
+        let (status, _) = request(&running, "GET", "/function-url/none/", Vec::new()).await;
+        assert!((400..600).contains(&status), "{status}");
+        let (status, _) = request(&running, "POST", "/endpoints/none/invocations", vec![0; 26 << 20]).await;
+        assert_eq!(status, 413);
+        running.stop().await;
+    }
+
+    #[tokio::test]
+    async fn the_cloud_is_given_the_scaled_time() {
+        let running = empty(1000.0).await;
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let first = running.cloud().now();
+        assert!(first >= start + jiff::SignedDuration::from_secs(100), "{first}");
+        running.set_speed(0.001);
+        running.set_speed(f64::NAN);
+        assert!((running.speed() - 0.001).abs() < 1e-9);
+        let second = running.cloud().now();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let third = running.cloud().now();
+        assert!(
+            first <= second && third < second + jiff::SignedDuration::from_secs(1),
+            "{second} {third}"
+        );
+        assert!(running.happenings(usize::MAX).is_empty());
+        let folder = running.logs();
+        running.stop().await;
+        assert!(!folder.exists(), "the run's folder goes with it");
+    }
+
+    #[test]
+    fn the_parameter_file_is_read() {
+        let workspace = binaries::workspace().unwrap();
+        assert!(default_parameters(&workspace).unwrap().contains_key("ModelName"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.json");
+        for (text, good) in [
+            (r#"[{"ParameterKey": "A", "ParameterValue": "b"}]"#, true),
+            (r#"[{"ParameterKey": "A"}]"#, false),
+            (r#"{"A": "b"}"#, false),
+            ("", false),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(read_parameters(&path).is_ok(), good, "{text}");
+        }
+        assert!(read_parameters(&folder.path().join("none")).is_err());
+    }
+}

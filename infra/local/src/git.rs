@@ -1,0 +1,419 @@
+//! CodeCommit's repositories: bare git repositories, served over smart HTTP by git itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::cloud::Push;
+
+/// The repositories.
+#[derive(Debug)]
+pub(crate) struct Repositories {
+    folder: PathBuf,
+    /// By name. Held while something is pushed, so that what a push changed can be told.
+    known: BTreeMap<String, tokio::sync::Mutex<()>>,
+}
+
+impl Repositories {
+    /// Makes the repositories that aren't there yet, empty.
+    pub(crate) async fn open(folder: PathBuf, names: Vec<String>) -> anyhow::Result<Self> {
+        for name in &names {
+            // CodeCommit's own rule for names keeps them within the folder.
+            let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+            if !fits || name.starts_with('.') {
+                bail!("{name} is no name for a repository");
+            }
+            let path = folder.join(name);
+            if !path.join("HEAD").is_file() {
+                std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+                // Without a template there are no hooks.
+                run(
+                    &path,
+                    &["init", "--quiet", "--bare", "--initial-branch=main", "--template=", "."],
+                )
+                .await?;
+            }
+        }
+        let known = names
+            .into_iter()
+            .map(|name| (name, tokio::sync::Mutex::default()))
+            .collect();
+        Ok(Self { folder, known })
+    }
+
+    /// The branches that are there, as if each had been pushed just now.
+    pub(crate) async fn standing(&self) -> anyhow::Result<Vec<Push>> {
+        let mut pushes = Vec::new();
+        for name in self.known.keys() {
+            pushes.extend(self.changes(name, &BTreeMap::new()).await?);
+        }
+        Ok(pushes)
+    }
+
+    /// Answers a request for `/NAME/…`, and tells which branches it changed.
+    pub(crate) async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> (Response<Bytes>, Vec<Push>) {
+        let (first, service) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+        let name = first.strip_suffix(".git").unwrap_or(first);
+        let Some(turn) = self.known.get(name) else {
+            return (
+                plain(StatusCode::NOT_FOUND, &format!("there is no repository {name}\n")),
+                Vec::new(),
+            );
+        };
+        let is_push = service == "git-receive-pack";
+        let result = async {
+            let _turn = match is_push {
+                true => Some(turn.lock().await),
+                false => None,
+            };
+            let before = if is_push {
+                self.branches(name).await?
+            } else {
+                BTreeMap::new()
+            };
+            let response = self
+                .backend(method, &format!("/{name}/{service}"), query, headers, body)
+                .await?;
+            let pushes = if is_push {
+                self.changes(name, &before).await?
+            } else {
+                Vec::new()
+            };
+            anyhow::Ok((response, pushes))
+        };
+        match result.await {
+            Ok(answer) => answer,
+            Err(error) => (
+                plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
+                Vec::new(),
+            ),
+        }
+    }
+
+    /// One request by git's own CGI program.
+    async fn backend(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let mut command = git();
+        command
+            .arg("http-backend")
+            .env("GIT_PROJECT_ROOT", &self.folder)
+            .env("GIT_HTTP_EXPORT_ALL", "1")
+            .env("REQUEST_METHOD", method.as_str())
+            .env("PATH_INFO", path)
+            .env("QUERY_STRING", query)
+            .env("CONTENT_TYPE", header(CONTENT_TYPE.as_str()))
+            .env("CONTENT_LENGTH", body.len().to_string())
+            .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING.as_str()))
+            .env("GIT_PROTOCOL", header("git-protocol"))
+            .env("REMOTE_USER", "local")
+            .env("REMOTE_ADDR", "127.0.0.1")
+            // What stands in the reflog; the commits keep their own.
+            .env("GIT_COMMITTER_NAME", "local")
+            .env("GIT_COMMITTER_EMAIL", "local@127.0.0.1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot run git http-backend")?;
+        let stdin = child.stdin.take();
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                // A backend that does not read to the end has answered nevertheless.
+                let _ = stdin.write_all(&body).await;
+            }
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+        let output = output?;
+        let response = cgi(Bytes::from(output.stdout));
+        response.with_context(|| format!("git http-backend: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
+    /// The branches' tips.
+    async fn branches(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let format = "--format=%(objectname) %(refname:lstrip=2)";
+        let text = run(&self.folder.join(name), &["for-each-ref", format, "refs/heads"]).await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(lines
+            .map(|(commit, branch)| (branch.to_owned(), commit.to_owned()))
+            .collect())
+    }
+
+    /// What has been pushed since the branches were as before. A deleted branch is none.
+    async fn changes(&self, name: &str, before: &BTreeMap<String, String>) -> anyhow::Result<Vec<Push>> {
+        let mut pushes = Vec::new();
+        for (branch, commit) in self.branches(name).await? {
+            let parent = before.get(&branch);
+            if parent == Some(&commit) {
+                continue;
+            }
+            let folder = self.folder.join(name);
+            let about = run(&folder, &["show", "--no-patch", "--format=%an <%ae>%n%s", &commit]).await?;
+            let about = String::from_utf8_lossy(&about).into_owned();
+            let mut lines = about.lines().map(str::to_owned);
+            let zip = run(&folder, &["archive", "--format=zip", &commit]).await?;
+            pushes.push(Push {
+                repository: name.to_owned(),
+                branch,
+                commit,
+                parent: parent.cloned(),
+                author: lines.next().unwrap_or_default(),
+                message: lines.next().unwrap_or_default(),
+                zip: Bytes::from(zip),
+            });
+        }
+        Ok(pushes)
+    }
+}
+
+/// Git with nothing of its user's configuration: what this cloud does must not depend on it.
+fn git() -> Command {
+    let mut command = Command::new("git");
+    command.env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+        .env("HOME", "/nonexistent")
+        .env("LANG", "C.UTF-8")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        // The folder may belong to someone else: a mounted one does in a container.
+        .env("GIT_CONFIG_COUNT", "3")
+        .env("GIT_CONFIG_KEY_0", "safe.directory")
+        .env("GIT_CONFIG_VALUE_0", "*")
+        .env("GIT_CONFIG_KEY_1", "http.receivepack")
+        .env("GIT_CONFIG_VALUE_1", "true")
+        // No housekeeping in the background, which would outlive the request.
+        .env("GIT_CONFIG_KEY_2", "gc.auto")
+        .env("GIT_CONFIG_VALUE_2", "0")
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let output = git()
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("cannot run git")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "git {}: {}",
+            arguments.first().copied().unwrap_or_default(),
+            said.trim()
+        );
+    }
+    Ok(output.stdout)
+}
+
+/// A CGI program's answer.
+fn cgi(output: Bytes) -> anyhow::Result<Response<Bytes>> {
+    let (at, length) = [&b"\r\n\r\n"[..], b"\n\n"]
+        .iter()
+        .filter_map(|end| {
+            output
+                .windows(end.len())
+                .position(|window| window == *end)
+                .map(|at| (at, end.len()))
+        })
+        .min()
+        .context("the answer has no head")?;
+    let head = String::from_utf8_lossy(output.get(..at).unwrap_or_default()).into_owned();
+    let mut response = Response::new(output.slice(at + length..));
+    for line in head.lines() {
+        let Some((name, value)) = line.split_once(':') else {
+            bail!("the answer has a head line without a colon");
+        };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("status") {
+            let code = value.split(' ').next().unwrap_or_default();
+            *response.status_mut() = code.parse().context("the answer has no usable status")?;
+        } else {
+            response
+                .headers_mut()
+                .append(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+        }
+    }
+    Ok(response)
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text.to_owned()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::jobs::archive;
+
+    async fn client(folder: &Path, arguments: &[&str]) -> bool {
+        let output = git()
+            .env("GIT_AUTHOR_NAME", "Ada")
+            .env("GIT_AUTHOR_EMAIL", "ada@example.com")
+            .env("GIT_COMMITTER_NAME", "Ada")
+            .env("GIT_COMMITTER_EMAIL", "ada@example.com")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .args(arguments)
+            .current_dir(folder)
+            .output()
+            .await
+            .unwrap();
+        println!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.status.success()
+    }
+
+    #[tokio::test]
+    async fn a_push_arrives_once_with_its_tree_and_can_be_cloned() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::open(folder.path().join("git"), vec!["m".to_owned()])
+            .await
+            .unwrap();
+        let repositories = Arc::new(repositories);
+        let pushed = Arc::new(Mutex::new(Vec::new()));
+        let (serving, seen) = (Arc::clone(&repositories), Arc::clone(&pushed));
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let (repositories, seen) = (Arc::clone(&serving), Arc::clone(&seen));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                let query = head.uri.query().unwrap_or_default();
+                let (response, pushes) = repositories
+                    .answer(&head.method, head.uri.path(), query, &head.headers, body)
+                    .await;
+                seen.lock().unwrap().extend(pushes);
+                response.map(axum::body::Body::from)
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let work = folder.path().join("work");
+        std::fs::create_dir(&work).unwrap();
+        let remote = format!("http://{address}/m");
+        assert!(client(&work, &["init", "-q", "-b", "main"]).await);
+        // Large enough that git compresses and chunks what it sends.
+        let noise: String = (0..200_000_u64)
+            .map(|n| format!("{}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
+        std::fs::write(work.join("train.py"), &noise).unwrap();
+        assert!(client(&work, &["add", "."]).await);
+        assert!(client(&work, &["commit", "-q", "-m", "First\n\nWith more."]).await);
+        assert!(client(&work, &["push", "-q", &remote, "main"]).await);
+        assert!(client(&work, &["push", "-q", &remote, "main"]).await, "nothing new");
+        assert!(client(&work, &["commit", "-q", "--allow-empty", "-m", "Second"]).await);
+        assert!(client(&work, &["push", "-q", &remote, "main", "main:topic/x"]).await);
+        assert!(
+            client(&work, &["push", "-q", &remote, ":topic/x"]).await,
+            "a branch is deleted"
+        );
+
+        let pushes = pushed.lock().unwrap().clone();
+        let about: Vec<_> = pushes
+            .iter()
+            .map(|push| (push.branch.as_str(), push.message.as_str(), push.parent.as_deref()))
+            .collect();
+        let first = pushes[0].commit.as_str();
+        assert_eq!(
+            about,
+            [
+                ("main", "First", None),
+                ("main", "Second", Some(first)),
+                ("topic/x", "Second", None)
+            ]
+        );
+        assert_eq!(
+            (pushes[0].author.as_str(), pushes[0].repository.as_str()),
+            ("Ada <ada@example.com>", "m")
+        );
+        let tree = tempfile::tempdir().unwrap();
+        archive::unzip(&pushes[0].zip, tree.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(tree.path().join("train.py")).unwrap(), noise);
+
+        assert!(client(folder.path(), &["clone", "-q", &format!("{remote}.git"), "clone"]).await);
+        assert!(folder.path().join("clone/train.py").is_file());
+        for other in ["n", "../git/m", ""] {
+            assert!(
+                !client(folder.path(), &["ls-remote", &format!("http://{address}/{other}")]).await,
+                "{other}"
+            );
+        }
+        let again = Repositories::open(folder.path().join("git"), vec!["m".to_owned()])
+            .await
+            .unwrap();
+        let standing = again.standing().await.unwrap();
+        assert_eq!(
+            (standing.len(), standing[0].commit == pushes[1].commit),
+            (1, true),
+            "kept"
+        );
+        for name in ["", "../x", "a/b", ".git"] {
+            assert!(
+                Repositories::open(folder.path().join("git"), vec![name.to_owned()])
+                    .await
+                    .is_err(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn cgi_answers_are_read() {
+        for (output, expected) in [
+            ("Status: 404 Not Found\r\nA: b\r\n\r\nno", Some((404, "no"))),
+            ("A: b\n\nyes\r\n\r\n", Some((200, "yes\r\n\r\n"))),
+            ("nonsense", None),
+            ("nonsense\n\n", None),
+            ("Status: x\n\n", None),
+        ] {
+            let read = cgi(Bytes::from(output)).ok();
+            let read = read.map(|response| {
+                (
+                    response.status().as_u16(),
+                    String::from_utf8_lossy(response.body()).into_owned(),
+                )
+            });
+            assert_eq!(
+                read,
+                expected.map(|(status, body)| (status, body.to_owned())),
+                "{output:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `local`: the stack of `infra/template.yaml` on this machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use local::front::{self, Options, REGION, Running};
+use local::{binaries, demo};
+
+/// The release train on this machine: the stack of infra/template.yaml, the functions' real binaries, the model's real scripts and
+/// a git repository, on one port of 127.0.0.1. It needs git and python3, no account and no network.
+#[derive(Debug, Parser)]
+#[command(name = "local", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs releases from push to serving endpoint, good ones and bad ones, and says whether each ended as it should
+    ///
+    /// The exit code is 0 if all did.
+    Demo {
+        /// Writes the report to this file too
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Virtual seconds in a second
+        #[arg(long, value_name = "N", default_value_t = 60.0)]
+        speed: f64,
+        /// What ids and random choices follow from
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// The port; 0 for any that is free
+        #[arg(long, value_name = "P", default_value_t = 0)]
+        port: u16,
+    },
+    /// Runs the stack until it is interrupted
+    ///
+    /// Push a model's repository to the git remote that it prints; mails are at /inbox. AWS clients and SDKs reach it as their
+    /// endpoint URL. SIGNALBOX_BIN_DIR names a folder of built functions; without it cargo builds them.
+    Up {
+        /// Virtual seconds in a second
+        #[arg(long, value_name = "N", default_value_t = 1.0)]
+        speed: f64,
+        /// The port; 0 for any that is free
+        #[arg(long, value_name = "P", default_value_t = 4566)]
+        port: u16,
+        /// Keeps the git repository in DIR/git from run to run, and takes the training data from DIR/data if there is that folder
+        ///
+        /// A branch that is there at the start counts as pushed then. All else (S3, the registry, the endpoint, mails) starts
+        /// empty with every run.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// What ids and random choices follow from
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        parameters: Parameters,
+    },
+    /// Prints a function's environment, a KEY=VALUE a line, to run it by hand against `up`
+    Env {
+        /// The function, by its binary's name or its full name
+        function: String,
+        /// The port that `up` listens on
+        #[arg(long, value_name = "P", default_value_t = 4566)]
+        port: u16,
+        #[command(flatten)]
+        parameters: Parameters,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Parameters {
+    /// The template's parameters: a JSON list of {"ParameterKey": …, "ParameterValue": …} [default: infra/parameters/local.json]
+    #[arg(long = "parameters", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// One parameter, over the file's; can be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    single: Vec<String>,
+}
+
+impl Parameters {
+    fn read(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut parameters = match &self.file {
+            Some(file) => front::read_parameters(file)?,
+            None => front::default_parameters(&binaries::workspace()?)?,
+        };
+        for single in &self.single {
+            let (name, value) = single
+                .split_once('=')
+                .with_context(|| format!("--parameter {single}: NAME=VALUE"))?;
+            parameters.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(parameters)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo {
+            report,
+            speed,
+            seed,
+            port,
+        } => {
+            let options = demo::Options {
+                report,
+                speed,
+                seed,
+                port,
+            };
+            demo::run(options).await
+        }
+        Command::Up {
+            speed,
+            port,
+            data,
+            seed,
+            parameters,
+        } => {
+            let options = Options {
+                port,
+                speed,
+                seed,
+                data,
+            };
+            up(options, &parameters).await.map(|()| true)
+        }
+        Command::Env {
+            function,
+            port,
+            parameters,
+        } => env(&function, port, &parameters).map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
+    let parameters = parameters.read()?;
+    let progress = |text: &str| eprintln!("{text} …");
+    let running = tokio::select! {
+        running = Running::start_with(options, &parameters, &progress) => running?,
+        ended = interrupted() => return ended,
+    };
+    let base = running.base_url();
+    let memory = front::memory().map_or(String::new(), |bytes| {
+        format!(", using {} MiB", bytes.div_ceil(1 << 20))
+    });
+    println!("ready in {} ms{memory}\n", running.ready_in().as_millis());
+    println!("AWS endpoint  {base}  (region {REGION})");
+    for repository in running.repositories() {
+        println!("git remote    {base}/git/{repository}");
+    }
+    println!("inbox         {base}/inbox");
+    println!("logs          {}", running.logs().display());
+    println!("\nAny credentials will do:");
+    println!("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}");
+    println!("  aws --endpoint-url {base} sagemaker list-pipelines");
+    println!("\nCtrl-C stops it.\n");
+
+    let mut shown = 0;
+    let news = async {
+        loop {
+            let mails = running.cloud().inbox().get(shown..).unwrap_or_default().to_vec();
+            shown += mails.len();
+            for mail in mails {
+                println!("mail {} to {}: {}", mail.number, mail.to, mail.subject);
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = interrupted() => ended,
+        () = news => Ok(()),
+    };
+    eprintln!("stopping …");
+    running.stop().await;
+    ended
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn env(function: &str, port: u16, parameters: &Parameters) -> anyhow::Result<()> {
+    let base_url = format!("http://127.0.0.1:{port}");
+    let cloud = front::deploy(&binaries::workspace()?, &parameters.read()?, &base_url, 1)?;
+    let functions = cloud.functions();
+    let found = functions
+        .iter()
+        .find(|known| known.binary == function || known.name == function);
+    let Some(environment) = found.and_then(|found| cloud.function_environment(&found.name)) else {
+        let names: Vec<&str> = functions.iter().map(|known| known.binary.as_str()).collect();
+        bail!("there is no function {function}, but {}", names.join(", "));
+    };
+    for (name, value) in environment {
+        println!("{name}={value}");
+    }
+    Ok(())
+}
