@@ -23,7 +23,7 @@ use signalbox_aws::storage::{ReadObjects, S3};
 use signalbox_model::evidence::Evidence;
 use signalbox_model::link::{Expected, Refusal, SignedLink, Waiting};
 use signalbox_model::metrics::Metrics;
-use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::page::{self, Answer, Decision, Page};
 
 /// How many of the newest versions the charts show.
@@ -63,8 +63,12 @@ impl Function for DecideApproval {
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
-        let ports =
-            Ports { registry: &self.registry, objects: &self.objects, releases: &self.releases, macs: &self.macs };
+        let ports = Ports {
+            registry: &self.registry,
+            objects: &self.objects,
+            releases: &self.releases,
+            macs: &self.macs,
+        };
         handle(&self.settings, &ports, event).await
     }
 }
@@ -112,7 +116,11 @@ struct Http {
 ///
 /// # Errors
 /// Where the event is no request.
-pub async fn handle<R, O, A, M>(settings: &Settings, ports: &Ports<'_, R, O, A, M>, event: Value) -> Result<Value, anyhow::Error>
+pub async fn handle<R, O, A, M>(
+    settings: &Settings,
+    ports: &Ports<'_, R, O, A, M>,
+    event: Value,
+) -> Result<Value, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
@@ -125,10 +133,15 @@ where
             tracing::error!(error = format!("{error:#}"), "the page failed");
             page::trouble("AWS did not answer as it should. Whether your decision was taken is not certain.")
         }),
-        _ => Page { status: 405, html: String::new() },
+        _ => Page {
+            status: 405,
+            html: String::new(),
+        },
     };
     let headers: BTreeMap<_, _> = page::headers().into_iter().collect();
-    Ok(json!({"statusCode": page.status, "headers": headers, "body": page.html, "cookies": [], "isBase64Encoded": false}))
+    Ok(
+        json!({"statusCode": page.status, "headers": headers, "body": page.html, "cookies": [], "isBase64Encoded": false}),
+    )
 }
 
 async fn respond<R, O, A, M>(
@@ -142,7 +155,9 @@ where
     A: ReadApprovals + AnswerApprovals,
     M: VerifyMac,
 {
-    let Ok(link) = SignedLink::parse(&request.raw_query_string) else { return Ok(page::invalid_link()) };
+    let Ok(link) = SignedLink::parse(&request.raw_query_string) else {
+        return Ok(page::invalid_link());
+    };
     if !ports.macs.verify(link.claims.message(), link.mac.clone()).await? {
         tracing::warn!("a link whose MAC is not ours");
         return Ok(page::invalid_link());
@@ -153,6 +168,9 @@ where
     // The pipeline waits for one release at a time; the claims say which release is which version's.
     let waiting = waiting.filter(|(release, _)| *release == link.claims.release);
 
+    if package.outcome() == Some(Outcome::Expired) {
+        return Ok(page::refused(Refusal::Expired));
+    }
     if let Some(decided) = decision_of(&package) {
         // Decided by some door. Where the pipeline does not know yet, it is told; the first decision stands.
         if let Some((_, token)) = &waiting {
@@ -183,20 +201,34 @@ where
         return Ok(page::review(&evidence, &link.claims.approver, &history));
     }
     let body = request.body.as_deref().unwrap_or_default();
-    let body = if request.is_base64_encoded { BASE64_STANDARD.decode(body).unwrap_or_default() } else { body.as_bytes().to_vec() };
+    let body = if request.is_base64_encoded {
+        BASE64_STANDARD.decode(body).unwrap_or_default()
+    } else {
+        body.as_bytes().to_vec()
+    };
     let answer = match Answer::parse(&body) {
         Ok(answer) => answer,
         Err(error) => return Ok(page::invalid_form(error)),
     };
-    let Some((_, token)) = &waiting else { return Ok(page::refused(Refusal::Superseded)) };
-    let decided = Decided { decision: answer.decision, by: link.claims.approver.clone(), at: Some(now), comment: answer.comment };
+    let Some((_, token)) = &waiting else {
+        return Ok(page::refused(Refusal::Superseded));
+    };
+    let decided = Decided {
+        decision: answer.decision,
+        by: link.claims.approver.clone(),
+        at: Some(now),
+        comment: answer.comment,
+    };
     let (approval, description) = (decided.status(), decided.description());
     let metadata = BTreeMap::from([
         (key::DECIDED_BY.to_owned(), decided.by.clone()),
         (key::DECIDED_AT.to_owned(), now.to_string()),
         (key::RELEASE.to_owned(), link.claims.release.to_string()),
     ]);
-    ports.registry.decide(&package.arn, approval, &description, &metadata).await?;
+    ports
+        .registry
+        .decide(&package.arn, approval, &description, &metadata)
+        .await?;
     tracing::info!(version = package.arn.label(), by = decided.by, decision = ?decided.decision, "decided");
     decided.tell(settings, ports, token).await?;
     Ok(decided.page(settings, &package))
@@ -228,7 +260,11 @@ where
     O: ReadObjects,
 {
     let mut history = vec![(package.arn.version(), metrics.clone())];
-    for summary in ports.registry.newest_packages(package.arn.group(), None, HISTORY_MAX).await? {
+    for summary in ports
+        .registry
+        .newest_packages(package.arn.group(), None, HISTORY_MAX)
+        .await?
+    {
         if summary.arn.version() >= package.arn.version() {
             continue;
         }
@@ -261,7 +297,10 @@ fn decision_of(package: &ModelPackage) -> Option<Decided> {
     let description = package.approval_description.clone().unwrap_or_default();
     // What the page itself wrote is "approved by WHO: COMMENT".
     let comment = match &by {
-        Some(by) => description.split_once(&format!("{by}: ")).map(|(_, comment)| comment.to_owned()).unwrap_or_default(),
+        Some(by) => description
+            .split_once(&format!("{by}: "))
+            .map(|(_, comment)| comment.to_owned())
+            .unwrap_or_default(),
         None => description,
     };
     Some(Decided {
@@ -293,18 +332,33 @@ impl Decided {
         }
     }
 
-    async fn tell<R, O, A, M>(&self, settings: &Settings, ports: &Ports<'_, R, O, A, M>, token: &str) -> Result<(), anyhow::Error>
+    async fn tell<R, O, A, M>(
+        &self,
+        settings: &Settings,
+        ports: &Ports<'_, R, O, A, M>,
+        token: &str,
+    ) -> Result<(), anyhow::Error>
     where
         A: AnswerApprovals,
     {
         let approved = self.decision == Decision::Approve;
-        ports.releases.answer(&settings.release_pipeline, token, approved, &self.description()).await?;
+        ports
+            .releases
+            .answer(&settings.release_pipeline, token, approved, &self.description())
+            .await?;
         Ok(())
     }
 
     fn page(&self, settings: &Settings, package: &ModelPackage) -> Page {
         let at = self.at.or(package.created_at).unwrap_or_default();
-        page::decided(&settings.policies.model, package.arn.version(), self.decision, &self.by, at, &self.comment)
+        page::decided(
+            &settings.policies.model,
+            package.arn.version(),
+            self.decision,
+            &self.by,
+            at,
+            &self.comment,
+        )
     }
 }
 

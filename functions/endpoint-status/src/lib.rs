@@ -21,9 +21,21 @@ use signalbox_model::event::Event;
 use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn};
 use signalbox_model::notice::Notice;
-use signalbox_model::package::{Outcome, key};
+use signalbox_model::package::{ApprovalStatus, Outcome, key};
 use signalbox_model::rollout::{Plan, Routing, Traffic};
 use signalbox_model::watch::{self, Reaction};
+
+/// How an alarm brings the version before back.
+const ROLLBACK: Plan = Plan {
+    traffic: Traffic::BlueGreen {
+        routing: Routing::AllAtOnce,
+        wait_seconds: 0,
+        termination_wait_seconds: 0,
+    },
+    timeout_seconds: 3600,
+    // The alarm that asks for this fires now, and would roll it back.
+    alarms: Vec::new(),
+};
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -52,7 +64,12 @@ impl Function for EndpointStatus {
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
             guard: SignedDuration::from_mins(environment.parsed("GUARD_MINUTES")?),
         };
-        Ok(Self { settings, registry: Registry::new(sdk), endpoints: Endpoints::new(sdk), notices: Sns::new(sdk) })
+        Ok(Self {
+            settings,
+            registry: Registry::new(sdk),
+            endpoints: Endpoints::new(sdk),
+            notices: Sns::new(sdk),
+        })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
@@ -98,7 +115,9 @@ pub async fn handle(
         ("aws.sagemaker", "SageMaker Endpoint State Change") => {
             let changed: EndpointChanged = event.detail()?;
             if let Some(notice) = notice_of(settings, &changed) {
-                notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+                notices
+                    .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+                    .await?;
             }
         }
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
@@ -117,7 +136,10 @@ fn notice_of(settings: &Settings, changed: &EndpointChanged) -> Option<Notice> {
     let status = Status::parse(&changed.endpoint_status);
     tracing::info!(status = changed.endpoint_status, config, reason, "the endpoint changed");
     let (subject, text) = match status? {
-        Status::RollingBack => ("is rolling back", "The update is being rolled back; the release's notice will say how it ended."),
+        Status::RollingBack => (
+            "is rolling back",
+            "The update is being rolled back; the release's notice will say how it ended.",
+        ),
         Status::UpdateRollbackFailed => (
             "endpoint is stuck between two versions",
             "The update failed and so did its rollback: both fleets serve. Release a good version again, which mends it.",
@@ -153,38 +175,62 @@ async fn guard(
     let arn = event.resources.first().map(String::as_str).unwrap_or_default();
     let config_arn = config_arn(arn, &endpoint.config).context("the alarm's event has no `resources`")?;
     let previous = endpoints.replaced(&config_arn).await?;
+    let pending = endpoint.pending.as_ref().map(|pending| pending.config.as_str());
     let to = match watch::decide(&endpoint, previous.as_deref(), fired, settings.guard) {
-        Reaction::RollBack { to } => to,
-        Reaction::Leave(reason) => {
-            tracing::info!(alarm = alarm.alarm_name, reason, "nothing to do");
-            return Ok(());
+        Reaction::RollBack { to } => {
+            match endpoints.update(name, &to, &ROLLBACK).await {
+                // Somebody was faster; the next alarm, or the release itself, looks again.
+                Err(error) if error.kind == ErrorKind::Busy => return Ok(()),
+                done => done?,
+            }
+            to
         }
+        Reaction::Leave(reason) => match previous {
+            // Asked for already, by another alarm or by a try that may have died before it told.
+            Some(previous) if pending == Some(previous.as_str()) => previous,
+            _ => {
+                tracing::info!(alarm = alarm.alarm_name, reason, "nothing to do");
+                return Ok(());
+            }
+        },
     };
-    let plan = Plan {
-        traffic: Traffic::BlueGreen { routing: Routing::AllAtOnce, wait_seconds: 0, termination_wait_seconds: 0 },
-        timeout_seconds: 3600,
-        // The alarm that asks for this fires now, and would roll it back.
-        alarms: Vec::new(),
+    let Some((package, version)) = package_of(arn, &endpoint.config) else {
+        return Ok(());
     };
-    match endpoints.update(name, &to, &plan).await {
-        // Somebody was faster; the next alarm, or the release itself, looks again.
-        Err(error) if error.kind == ErrorKind::Busy => return Ok(()),
-        done => done?,
+    // That it is there is known by reading it: a configuration made by hand may be named after a version that never was.
+    let known = match registry.package(&package).await {
+        Ok(known) => Some(known),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    if known
+        .as_ref()
+        .is_some_and(|known| known.outcome() == Some(Outcome::RolledBack))
+    {
+        tracing::info!(alarm = alarm.alarm_name, version, "told and marked before");
+        return Ok(());
     }
-    let Some((package, version)) = package_of(arn, &endpoint.config) else { return Ok(()) };
-    let reason = format!("the alarm {} fired after the deployment: {}", alarm.alarm_name, alarm.state.reason);
+    let reason = format!(
+        "the alarm {} fired after the deployment: {}",
+        alarm.alarm_name, alarm.state.reason
+    );
     let serving = package_of(arn, &to).map(|(_, version)| version);
     let notice = mail::rolled_back(&settings.model, version, serving, Some(&alarm.alarm_name), &reason);
-    notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+    notices
+        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+        .await?;
     let metadata = BTreeMap::from([
         (key::OUTCOME.to_owned(), Outcome::RolledBack.as_str().to_owned()),
-        (key::REASON.to_owned(), reason),
+        (key::REASON.to_owned(), reason.clone()),
     ]);
-    // That it is there is known by reading it: a configuration made by hand may be named after a version that never was.
-    match registry.package(&package).await {
-        Ok(_) => registry.mark(&package, &metadata).await?,
-        Err(error) if error.kind == ErrorKind::NotFound => tracing::warn!(%package, "no such version to mark"),
-        Err(error) => return Err(error.into()),
+    match known {
+        // Quarantine: approving it anew in the registry is what releases it.
+        Some(_) => {
+            registry
+                .decide(&package, ApprovalStatus::Rejected, &reason, &metadata)
+                .await?
+        }
+        None => tracing::warn!(%package, "no such version to mark"),
     }
     Ok(())
 }
@@ -192,8 +238,16 @@ async fn guard(
 /// `arn:aws:sagemaker:REGION:ACCOUNT:endpoint-config/NAME`, from the alarm's ARN, which is of the same Region and account.
 fn config_arn(alarm_arn: &str, config: &str) -> Option<String> {
     let mut parts = alarm_arn.splitn(6, ':');
-    let (_, partition, _, region, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("arn:{partition}:sagemaker:{region}:{account}:endpoint-config/{config}"))
+    let (_, partition, _, region, account) = (
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+    );
+    Some(format!(
+        "arn:{partition}:sagemaker:{region}:{account}:endpoint-config/{config}"
+    ))
 }
 
 /// The version that a configuration, `GROUP-vN-RELEASE`, serves.

@@ -7,17 +7,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use aws_config::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::evidence::{champion_with_metrics, metrics_of};
+use signalbox_aws::evidence::{ReportError, champion_with_metrics, metrics_of};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartReleases};
 use signalbox_aws::runtime::Function;
-use signalbox_aws::storage::{ReadObjects, S3};
+use signalbox_aws::storage::{ObjectUri, ReadObjects, S3};
 use signalbox_aws::training::{ListTrainings, NoteTrainings, Pipelines, ReadTrainings};
 use signalbox_model::event::Event;
 use signalbox_model::evidence::{Champion, why};
@@ -31,12 +30,16 @@ use signalbox_model::training::{Ending, ending};
 
 /// How many of the newest executions a sweep looks at: more than can end between two sweeps.
 const SWEPT_MAX: u8 = 20;
+/// The largest evaluation report that is read, in bytes.
+const REPORT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the template sets.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The model.
     pub model: ModelName,
+    /// Where the trainings write.
+    pub bucket: String,
     /// The release pipeline.
     pub release_pipeline: String,
     /// Where notices go.
@@ -63,6 +66,7 @@ impl Function for PipelineStatus {
         Ok(Self {
             settings: Settings {
                 model: environment.parsed("MODEL_NAME")?,
+                bucket: environment.required("ARTIFACT_BUCKET")?.to_owned(),
                 release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
                 notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
                 accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
@@ -172,18 +176,77 @@ where
             }
             (None, None)
         }
-        Ending::Nothing => (None, Some("the pipeline ended well but registered no version".to_owned())),
+        Ending::Nothing => (
+            None,
+            Some("the pipeline ended well but registered no version".to_owned()),
+        ),
         Ending::Failed { step, reason } => (step, Some(reason)),
         Ending::Stopped => (None, Some("somebody stopped the execution".to_owned())),
     };
-    if let Some(reason) = reason {
+    if let Some(mut reason) = reason {
         let (trigger, commit) = (lineage.trigger, lineage.commit.as_deref());
-        let notice = mail::training_failed(&settings.model, trigger, commit, step.as_deref(), &reason, None, arn);
-        ports.notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
-        tracing::info!(execution = arn, step, reason, "told that a training ended without a version");
+        let numbers = numbers_of(settings, ports, arn, &mut reason).await?;
+        let notice = mail::training_failed(
+            &settings.model,
+            trigger,
+            commit,
+            step.as_deref(),
+            &reason,
+            numbers.as_ref(),
+            arn,
+        );
+        ports
+            .notices
+            .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+            .await?;
+        tracing::info!(
+            execution = arn,
+            step,
+            reason,
+            "told that a training ended without a version"
+        );
     }
     ports.pipelines.describe(arn, &execution.handled_description()).await?;
     Ok(())
+}
+
+/// What the evaluation of a training found, where it came that far. What is wrong with the report is added to the reason.
+async fn numbers_of<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    arn: &str,
+    reason: &mut String,
+) -> Result<Option<Metrics>, anyhow::Error>
+where
+    O: ReadObjects,
+{
+    let Some(execution) = arn.rsplit('/').next() else {
+        return Ok(None);
+    };
+    // Where the definition that every repository starts with puts it; another place is only not found here.
+    let key = format!("training/{execution}/evaluation/evaluation.json");
+    let report = match ports
+        .objects
+        .read(
+            &ObjectUri {
+                bucket: settings.bucket.clone(),
+                key,
+            },
+            REPORT_BYTES_MAX,
+        )
+        .await
+    {
+        Ok(report) => report,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
+    match Metrics::from_report(&report) {
+        Ok(metrics) => Ok(Some(metrics)),
+        Err(error) => {
+            reason.push_str(&format!(". The evaluation: {error}"));
+            Ok(None)
+        }
+    }
 }
 
 /// What came of judging a version.
@@ -223,20 +286,40 @@ where
     if let Some(commit) = &lineage.commit {
         metadata.insert(key::COMMIT.to_owned(), commit.clone());
     }
-    tracing::info!(version = arn.label(), held = judgement.held, gate = judgement.text, "judged");
+    tracing::info!(
+        version = arn.label(),
+        held = judgement.held,
+        gate = judgement.text,
+        "judged"
+    );
     if judgement.held {
         ports.registry.mark(arn, &metadata).await?;
-        ports.releases.start(&settings.release_pipeline, arn, &why(lineage)).await?;
+        ports
+            .releases
+            .start(&settings.release_pipeline, arn, None, &why(lineage))
+            .await?;
         return Ok(());
     }
     // Told first and marked then: who dies in between tells again, but nobody stays untold.
-    let Judgement { text, short, metrics, champion, .. } = judgement;
+    let Judgement {
+        text,
+        short,
+        metrics,
+        champion,
+        ..
+    } = judgement;
     let notice = mail::gate_not_met(&settings.model, arn.version(), &text, &metrics, champion.as_ref());
-    ports.notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+    ports
+        .notices
+        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+        .await?;
     metadata.insert(key::OUTCOME.to_owned(), Outcome::GateNotMet.as_str().to_owned());
     metadata.insert(key::REASON.to_owned(), short);
     let description = format!("gate not met: {text}");
-    ports.registry.decide(arn, ApprovalStatus::Rejected, &description, &metadata).await?;
+    ports
+        .registry
+        .decide(arn, ApprovalStatus::Rejected, &description, &metadata)
+        .await?;
     Ok(())
 }
 
@@ -250,21 +333,46 @@ where
     R: ReadPackages,
     O: ReadObjects,
 {
-    let champion = champion_with_metrics(package, ports.registry, ports.objects).await.context("the champion")?;
     let refused = |text: String, metrics: Metrics, champion: Option<Champion>| {
         let short = format!("not held: {}", text.chars().take(200).collect::<String>());
-        Judgement { held: false, text, short, metrics, champion }
+        Judgement {
+            held: false,
+            text,
+            short,
+            metrics,
+            champion,
+        }
     };
     let metrics = match metrics_of(package, ports.objects).await {
         Ok(metrics) => metrics,
         Err(error) if error.is_transient() => return Err(error.into()),
-        Err(error) => return Ok(refused(format!("{:#}", anyhow::Error::new(error)), Metrics::default(), champion)),
+        Err(error) => {
+            return Ok(refused(
+                format!("{:#}", anyhow::Error::new(error)),
+                Metrics::default(),
+                None,
+            ));
+        }
+    };
+    let champion = match champion_with_metrics(package, ports.registry, ports.objects).await {
+        Ok(champion) => champion,
+        Err(error) => match error.downcast_ref::<ReportError>() {
+            Some(report) if !report.is_transient() => {
+                let text =
+                    format!("there is nothing to compare with, as the champion's metrics are not to be had: {error:#}");
+                return Ok(refused(text, metrics, None));
+            }
+            _ => return Err(error.context("the champion")),
+        },
     };
     let threshold = settings.accuracy_threshold;
     match metrics.get("accuracy") {
         Some(accuracy) if accuracy > threshold => {}
         Some(accuracy) => {
-            let text = format!("accuracy {accuracy} is not greater than the threshold {threshold}");
+            let text = format!(
+                "accuracy {} is not greater than the threshold {threshold}",
+                gate::shown(accuracy)
+            );
             return Ok(refused(text, metrics, champion));
         }
         None => {
@@ -272,8 +380,18 @@ where
             return Ok(refused(text, metrics, champion));
         }
     }
-    match gate::evaluate(&settings.gate, &metrics, champion.as_ref().map(|champion| &champion.metrics)) {
-        Ok(gate::Verdict { held, text, short }) => Ok(Judgement { held, text, short, metrics, champion }),
+    match gate::evaluate(
+        &settings.gate,
+        &metrics,
+        champion.as_ref().map(|champion| &champion.metrics),
+    ) {
+        Ok(gate::Verdict { held, text, short }) => Ok(Judgement {
+            held,
+            text,
+            short,
+            metrics,
+            champion,
+        }),
         Err(error) => Ok(refused(error.to_string(), metrics, champion)),
     }
 }

@@ -181,8 +181,13 @@ where
     let event: SnsEvent = serde_json::from_value(event).context("not an SNS event")?;
     for SnsRecord { sns } in event.records {
         // serde's message would quote the text, and the text holds the token.
-        let message: ApprovalMessage = serde_json::from_str(&sns.message)
-            .map_err(|error| anyhow!("the SNS message is not a CodePipeline approval (line {}, column {})", error.line(), error.column()))?;
+        let message: ApprovalMessage = serde_json::from_str(&sns.message).map_err(|error| {
+            anyhow!(
+                "the SNS message is not a CodePipeline approval (line {}, column {})",
+                error.line(),
+                error.column()
+            )
+        })?;
         request(settings, ports, &message.approval, sns.timestamp).await?;
     }
     Ok(Value::Null)
@@ -202,19 +207,33 @@ where
     N: Publish,
 {
     if approval.pipeline_name != settings.release_pipeline {
-        return Err(anyhow!("the approval is of the pipeline `{}`, not `{}`", approval.pipeline_name, settings.release_pipeline));
+        return Err(anyhow!(
+            "the approval is of the pipeline `{}`, not `{}`",
+            approval.pipeline_name,
+            settings.release_pipeline
+        ));
     }
-    let custom_data = approval.custom_data.as_deref().context("the approval has no customData; the template sets it as JSON")?;
-    let CustomData { model_package, release } = serde_json::from_str(custom_data).context("the approval's customData")?;
+    let custom_data = approval
+        .custom_data
+        .as_deref()
+        .context("the approval has no customData; the template sets it as JSON")?;
+    let CustomData { model_package, release } =
+        serde_json::from_str(custom_data).context("the approval's customData")?;
     let expires = expiry(&approval.expires)?;
     let answer = async |approved: bool, summary: &str| -> Result<(), anyhow::Error> {
-        let first = ports.releases.answer(&settings.release_pipeline, &approval.token, approved, summary).await?;
+        let first = ports
+            .releases
+            .answer(&settings.release_pipeline, &approval.token, approved, summary)
+            .await?;
         tracing::info!(version = model_package.label(), %release, approved, first, summary, "answered");
         Ok(())
     };
 
     let package = ports.registry.package(&model_package).await?;
-    let by = package.metadata.get(key::DECIDED_BY).map_or("the model registry", String::as_str);
+    let by = package
+        .metadata
+        .get(key::DECIDED_BY)
+        .map_or("the model registry", String::as_str);
     match package.approval {
         _ if !package.gate_held() => {
             return answer(false, "the version has not passed the gate; it can't be released").await;
@@ -232,7 +251,10 @@ where
         let mut metadata = BTreeMap::from([(key::DECIDED_BY.to_owned(), "the automatic policy".to_owned())]);
         metadata.extend(now.map(|now| (key::DECIDED_AT.to_owned(), now.to_string())));
         let description = "approved by the automatic policy: it has passed the gate";
-        ports.registry.decide(&model_package, ApprovalStatus::Approved, description, &metadata).await?;
+        ports
+            .registry
+            .decide(&model_package, ApprovalStatus::Approved, description, &metadata)
+            .await?;
         return answer(true, description).await;
     }
     let champion = champion_with_metrics(&package, ports.registry, ports.objects).await?;
@@ -254,7 +276,10 @@ where
         let notice = mail::approval_request(&evidence, approver, &link);
         // The topic's subscriptions filter by this attribute, so that nobody gets another's link.
         let attributes = BTreeMap::from([("approver".to_owned(), approver.clone())]);
-        ports.approvals.publish(&settings.approvals_topic_arn, &notice, &attributes).await?;
+        ports
+            .approvals
+            .publish(&settings.approvals_topic_arn, &notice, &attributes)
+            .await?;
     }
     tracing::info!(version = model_package.label(), %release, approvers = settings.policies.approvers.len(), "asked");
     Ok(())
@@ -266,7 +291,9 @@ fn expiry(text: &str) -> Result<Timestamp, anyhow::Error> {
         Some(minutes) if text.len() == 17 => format!("{minutes}:00Z"),
         _ => text.to_owned(),
     };
-    with_seconds.parse().with_context(|| format!("the approval's expiry `{text}`"))
+    with_seconds
+        .parse()
+        .with_context(|| format!("the approval's expiry `{text}`"))
 }
 
 #[cfg(test)]

@@ -51,7 +51,11 @@ impl Function for Retrain {
             threshold_objects: environment.parsed("DATA_THRESHOLD_OBJECTS")?,
             cooldown: SignedDuration::from_mins(environment.parsed("COOLDOWN_MINUTES")?),
         };
-        Ok(Self { settings, pipelines: Pipelines::new(sdk), objects: S3::new(sdk) })
+        Ok(Self {
+            settings,
+            pipelines: Pipelines::new(sdk),
+            objects: S3::new(sdk),
+        })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
@@ -96,7 +100,9 @@ pub async fn handle(
     event: Value,
 ) -> Result<Value, anyhow::Error> {
     let event = Event::parse(event)?;
-    let now = event.time.context("the event has no `time`; the schedule's Input sets it to <aws.scheduler.scheduled-time>")?;
+    let now = event
+        .time
+        .context("the event has no `time`; the schedule's Input sets it to <aws.scheduler.scheduled-time>")?;
     let pipeline = settings.model.as_str();
     let executions = pipelines.executions(pipeline, EXECUTIONS_MAX).await?;
     let cause = match event.kind() {
@@ -116,14 +122,28 @@ pub async fn handle(
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
             let alarm: AlarmChanged = event.detail()?;
             if alarm.state.value != "ALARM" {
-                tracing::info!(alarm = alarm.alarm_name, state = alarm.state.value, "not an alarm that fires");
+                tracing::info!(
+                    alarm = alarm.alarm_name,
+                    state = alarm.state.value,
+                    "not an alarm that fires"
+                );
                 return Ok(Value::Null);
             }
-            Cause::Drift { alarm: alarm.alarm_name, reason: alarm.state.reason, fired: now }
+            Cause::Drift {
+                alarm: alarm.alarm_name,
+                reason: alarm.state.reason,
+                fired: now,
+            }
         }
         _ => return Err(event.unknown().into()),
     };
-    start(pipelines, pipeline, &decide(&cause, &executions, settings.cooldown, now), now).await
+    start(
+        pipelines,
+        pipeline,
+        &decide(&cause, &executions, settings.cooldown, now),
+        now,
+    )
+    .await
 }
 
 async fn start(

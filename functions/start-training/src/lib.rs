@@ -64,7 +64,12 @@ impl Function for StartTraining {
             accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
             data_prefix: environment.required("DATA_PREFIX")?.to_owned(),
         };
-        Ok(Self { settings, jobs: Jobs::new(sdk), objects: S3::new(sdk), pipelines: Pipelines::new(sdk) })
+        Ok(Self {
+            settings,
+            jobs: Jobs::new(sdk),
+            objects: S3::new(sdk),
+            pipelines: Pipelines::new(sdk),
+        })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
@@ -105,17 +110,25 @@ async fn train(
 ) -> Result<Answer, Failure> {
     let Parameters { execution, commit } = job.parameters()?;
     if !(32..=128).contains(&execution.len()) {
-        let reason = format!("the action's UserParameters are wrong: `execution` is `{execution}`, not #{{codepipeline.PipelineExecutionId}}");
+        let reason = format!(
+            "the action's UserParameters are wrong: `execution` is `{execution}`, not #{{codepipeline.PipelineExecutionId}}"
+        );
         return Err(Failure::configuration(reason));
     }
     let artifact = job.input_artifacts.first();
-    let artifact = artifact.ok_or_else(|| Failure::configuration("the action has no input artifact; give it the build's"))?;
-    let place = ObjectUri { bucket: artifact.bucket.clone(), key: artifact.key.clone() };
+    let artifact =
+        artifact.ok_or_else(|| Failure::configuration("the action has no input artifact; give it the build's"))?;
+    let place = ObjectUri {
+        bucket: artifact.bucket.clone(),
+        key: artifact.key.clone(),
+    };
     let archive = objects.read(&place, ARTIFACT_BYTES_MAX).await?;
     let files = unzip(&archive).map_err(|error| Failure::configuration(error.to_string()))?;
     let missing = || {
         let what = "the build's artifact has no";
-        Failure::configuration(format!("{what} {FILE_NAME}; put it at the top of the repository, and into the buildspec's artifacts"))
+        Failure::configuration(format!(
+            "{what} {FILE_NAME}; put it at the top of the repository, and into the buildspec's artifacts"
+        ))
     };
     let definition = files.iter().find(|(path, _)| path == FILE_NAME).ok_or_else(missing)?;
     let definition = std::str::from_utf8(&definition.1);
@@ -136,13 +149,21 @@ async fn train(
     };
     // Before anything is written: a definition that can't be used leaves nothing behind.
     let definition = prepare(definition, &defaults).map_err(|error| Failure::configuration(chain(&error)))?;
-    for (name, content) in code.objects().map_err(|error| Failure::configuration(error.to_string()))? {
-        let place = ObjectUri { bucket: bucket.clone(), key: format!("{code_prefix}/{name}") };
+    for (name, content) in code
+        .objects()
+        .map_err(|error| Failure::configuration(error.to_string()))?
+    {
+        let place = ObjectUri {
+            bucket: bucket.clone(),
+            key: format!("{code_prefix}/{name}"),
+        };
         objects.write(&place, content).await?;
     }
     let pipeline = settings.model.as_str();
     let token = digest(&[b"create", pipeline.as_bytes()]);
-    let defined = pipelines.define(pipeline, &definition, &settings.role_arn, &token).await;
+    let defined = pipelines
+        .define(pipeline, &definition, &settings.role_arn, &token)
+        .await;
     let version = defined.map_err(|error| match error.kind {
         ErrorKind::Invalid => Failure::configuration(format!("SageMaker refuses {FILE_NAME}: {}", error.message)),
         _ => error.into(),
@@ -174,18 +195,29 @@ impl<'a> Code<'a> {
     fn of(files: &'a [(String, Vec<u8>)]) -> Self {
         let wanted = |path: &str| !path.contains('/') && (path.ends_with(".py") || path == "requirements.txt");
         let files = files.iter().filter(|(path, _)| wanted(path));
-        Self(files.map(|(path, content)| (path.as_str(), content.as_slice())).collect())
+        Self(
+            files
+                .map(|(path, content)| (path.as_str(), content.as_slice()))
+                .collect(),
+        )
     }
 
     fn digest(&self) -> String {
-        let parts: Vec<&[u8]> = self.0.iter().flat_map(|(path, content)| [path.as_bytes(), content]).collect();
+        let parts: Vec<&[u8]> = self
+            .0
+            .iter()
+            .flat_map(|(path, content)| [path.as_bytes(), content])
+            .collect();
         digest(&parts)
     }
 
     /// Each script by itself, as processing jobs take them, and all of them as script mode's archive.
     fn objects(&self) -> std::io::Result<Vec<(String, Vec<u8>)>> {
         let archive = tar_gz(self.0.iter().map(|(path, content)| (*path, *content)))?;
-        let scripts = self.0.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec()));
+        let scripts = self
+            .0
+            .iter()
+            .map(|(path, content)| ((*path).to_owned(), content.to_vec()));
         Ok(scripts.chain([("sourcedir.tar.gz".to_owned(), archive)]).collect())
     }
 }

@@ -47,7 +47,12 @@ impl Function for SyncApproval {
             release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
         };
-        Ok(Self { settings, registry: Registry::new(sdk), releases: Releases::new(sdk), notices: Sns::new(sdk) })
+        Ok(Self {
+            settings,
+            registry: Registry::new(sdk),
+            releases: Releases::new(sdk),
+            notices: Sns::new(sdk),
+        })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
@@ -114,21 +119,40 @@ async fn from_registry(
         ApprovalStatus::Approved => true,
         ApprovalStatus::Rejected => false,
         ApprovalStatus::PendingManualApproval => {
-            tracing::info!(version = arn.label(), event = changed.model_approval_status, "nothing is decided now");
+            tracing::info!(
+                version = arn.label(),
+                event = changed.model_approval_status,
+                "nothing is decided now"
+            );
             return Ok(());
         }
     };
-    if let Some(waits) = waiting(releases, &settings.release_pipeline).await?.filter(|waits| waits.package == *arn) {
+    if let Some(waits) = waiting(releases, &settings.release_pipeline)
+        .await?
+        .filter(|waits| waits.package == *arn)
+    {
         let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
         let summary = description.unwrap_or("decided in the model registry");
-        let first = releases.answer(&settings.release_pipeline, &waits.token, approved, summary).await?;
+        let first = releases
+            .answer(&settings.release_pipeline, &waits.token, approved, summary)
+            .await?;
         tracing::info!(version = arn.label(), approved, first, "the pipeline was told");
-    } else if approved && package.outcome().is_none() {
+    } else if approved && matches!(package.outcome(), None | Some(Outcome::Rejected | Outcome::Expired)) {
         if package.gate_held() {
-            let release = releases.start(&settings.release_pipeline, arn, "approved in the model registry").await?;
+            // Those two leave the version rejected: that it is approved is a later decision, and asks for another release.
+            let ended = package
+                .outcome()
+                .and_then(|_| package.metadata.get(key::RELEASE)?.parse().ok());
+            let reason = "approved in the model registry";
+            let release = releases
+                .start(&settings.release_pipeline, arn, ended.as_ref(), reason)
+                .await?;
             tracing::info!(version = arn.label(), %release, "its release was started, unless it had been");
         } else {
-            tracing::warn!(version = arn.label(), "approved, but the gate has not passed it: it is not released");
+            tracing::warn!(
+                version = arn.label(),
+                "approved, but the gate has not passed it: it is not released"
+            );
         }
     }
     Ok(())
@@ -148,13 +172,16 @@ async fn from_pipeline(
     let arn = arn.with_context(|| format!("the release {release} has no variable ModelPackageArn"))?;
     let package = registry.package(&arn).await?;
     let answered = releases.approval_of(&settings.release_pipeline, release).await?;
-    let answered = answered.with_context(|| format!("the approval of {release} is {} but not listed so", changed.state))?;
+    let answered =
+        answered.with_context(|| format!("the approval of {release} is {} but not listed so", changed.state))?;
     let mut metadata = BTreeMap::from([(key::RELEASE.to_owned(), release.to_string())]);
     if answered.approved {
         if package.approval == ApprovalStatus::PendingManualApproval {
             // Decided in CodePipeline's console: the summary is that person's.
             let description = format!("approved in CodePipeline: {}", answered.summary);
-            registry.decide(&arn, ApprovalStatus::Approved, &description, &metadata).await?;
+            registry
+                .decide(&arn, ApprovalStatus::Approved, &description, &metadata)
+                .await?;
         }
         return Ok(());
     }
@@ -164,26 +191,44 @@ async fn from_pipeline(
     }
     // PutApprovalResult wants a summary: where there is none, nobody answered.
     let rejected = package.approval == ApprovalStatus::Rejected || !answered.summary.is_empty();
-    let by = package.metadata.get(key::DECIDED_BY).map_or("CodePipeline's console", String::as_str);
+    let by = package
+        .metadata
+        .get(key::DECIDED_BY)
+        .map_or("CodePipeline's console", String::as_str);
     let description = package.approval_description.clone().unwrap_or_default();
     let (outcome, reason, notice) = if rejected {
-        let reason = if package.approval == ApprovalStatus::Rejected { description } else { answered.summary };
-        let comment = reason.split_once(": ").map_or(reason.as_str(), |(_, comment)| comment).to_owned();
+        let reason = if package.approval == ApprovalStatus::Rejected {
+            description
+        } else {
+            answered.summary
+        };
+        let comment = reason
+            .split_once(": ")
+            .map_or(reason.as_str(), |(_, comment)| comment)
+            .to_owned();
         let notice = mail::rejected(&settings.model, arn.version(), by, &comment);
         (Outcome::Rejected, reason, notice)
     } else {
         let at = event.time.unwrap_or_default();
-        (Outcome::Expired, "nobody decided in time".to_owned(), mail::expired(&settings.model, arn.version(), at, &[]))
+        (
+            Outcome::Expired,
+            "nobody decided in time".to_owned(),
+            mail::expired(&settings.model, arn.version(), at, &[]),
+        )
     };
     // Told first and marked then: who dies in between tells again, but nobody stays untold.
-    notices.publish(&settings.notices_topic_arn, &notice, &BTreeMap::new()).await?;
+    notices
+        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+        .await?;
     metadata.insert(key::OUTCOME.to_owned(), outcome.as_str().to_owned());
     metadata.insert(key::REASON.to_owned(), reason.clone());
     tracing::info!(version = arn.label(), %release, outcome = outcome.as_str(), reason, "the approval has ended");
     if package.approval == ApprovalStatus::Rejected {
         registry.mark(&arn, &metadata).await?;
     } else {
-        registry.decide(&arn, ApprovalStatus::Rejected, &reason, &metadata).await?;
+        registry
+            .decide(&arn, ApprovalStatus::Rejected, &reason, &metadata)
+            .await?;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use serde_json::Value;
 use signalbox_aws::alarms::{Alarms, ReadAlarms};
 use signalbox_aws::clock::{Clock, ServerClock};
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::endpoints::{CreateEndpoints, Endpoints, MakeConfigs, NewConfig, REPLACES_TAG, ReadEndpoints, UpdateEndpoints};
+use signalbox_aws::endpoints::{
+    CreateEndpoints, Endpoints, MakeConfigs, NewConfig, REPLACES_TAG, ReadEndpoints, UpdateEndpoints,
+};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::evidence::rollout_policy;
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
@@ -155,16 +157,29 @@ where
 {
     let Parameters { release, model_package } = job.parameters()?;
     if model_package.group() != settings.model.as_str() {
-        let reason = format!("`modelPackage` is a version of `{}`, not of `{}`", model_package.group(), settings.model);
+        let reason = format!(
+            "`modelPackage` is a version of `{}`, not of `{}`",
+            model_package.group(),
+            settings.model
+        );
         return Err(Failure::configuration(reason));
     }
     let package = ports.registry.package(&model_package).await?;
     let name = settings.model.as_str();
     let config = model_package.endpoint_config_name(&release);
-    let release = Release { settings, ports, package: &package, id: &release };
+    let release = Release {
+        settings,
+        ports,
+        package: &package,
+        id: &release,
+    };
     let asked = job.continuation_token.as_deref() == Some(ASKED);
     let endpoint = ports.endpoints.endpoint(name).await?;
-    let wanted = Wanted { config: &config, asked, config_made_at: None };
+    let wanted = Wanted {
+        config: &config,
+        asked,
+        config_made_at: None,
+    };
     let mut step = reconcile::decide(endpoint.as_ref(), &wanted, ports.clock.now());
     if matches!(step, Step::Create | Step::Update { .. }) {
         let container = release.may_be_deployed()?;
@@ -175,19 +190,39 @@ where
         // Before anything is made: what can't work leaves nothing behind.
         let plan = match plan(&settings.rollout, settings.instance_count) {
             Ok(plan) => plan,
-            Err(error) => return release.fail(&error.to_string(), "Mend the template's parameters, deploy the stack, and retry the stage.").await,
+            Err(error) => {
+                return release
+                    .fail(
+                        &error.to_string(),
+                        "Mend the template's parameters, deploy the stack, and retry the stage.",
+                    )
+                    .await;
+            }
         };
         if replaced.is_some() {
             let firing = ports.alarms.firing(&settings.rollout.alarms).await?;
             if !firing.is_empty() {
-                let reason = format!("{} is in ALARM already, so that the update would be rolled back at once", firing.join(", "));
+                let reason = format!(
+                    "{} is in ALARM already, so that the update would be rolled back at once",
+                    firing.join(", ")
+                );
                 return release.fail(&reason, "Clear the alarm, and retry the stage.").await;
             }
         }
-        ports.endpoints.make_model(&model_package.model_name(), container, &settings.execution_role_arn).await?;
+        ports
+            .endpoints
+            .make_model(&model_package.model_name(), container, &settings.execution_role_arn)
+            .await?;
         let config_made_at = ports.endpoints.make_config(&release.config(&config, replaced)).await?;
         // The configuration was there: whether the update was asked for before is known by its age.
-        step = reconcile::decide(endpoint.as_ref(), &Wanted { config_made_at, ..wanted }, ports.clock.now());
+        step = reconcile::decide(
+            endpoint.as_ref(),
+            &Wanted {
+                config_made_at,
+                ..wanted
+            },
+            ports.clock.now(),
+        );
         let done = match &step {
             Step::Create => Some(ports.endpoints.create(name, &config).await),
             Step::Update { .. } => Some(ports.endpoints.update(name, &config, &plan).await),
@@ -204,7 +239,9 @@ where
                 return Ok(going_on("waiting", format!("waiting: {}", error.message), 5));
             }
             Some(Err(error)) if error.kind == ErrorKind::Invalid => {
-                return release.fail(&error.message, "Mend what SageMaker refuses, and retry the stage.").await;
+                return release
+                    .fail(&error.message, "Mend what SageMaker refuses, and retry the stage.")
+                    .await;
             }
             Some(Err(error)) => return Err(error.into()),
         }
@@ -224,7 +261,11 @@ where
 
 fn going_on(token: &str, summary: String, percent: u8) -> Answer {
     tracing::info!(summary, percent, "going on");
-    Answer::Continue { token: token.to_owned(), summary, percent }
+    Answer::Continue {
+        token: token.to_owned(),
+        summary,
+        percent,
+    }
 }
 
 /// One release of one version.
@@ -246,16 +287,22 @@ where
         let label = self.package.arn.label();
         if self.package.approval != ApprovalStatus::Approved {
             let status = self.package.approval.as_str();
-            return Err(Failure::configuration(format!("{label} is {status} in the model registry; only an approved version is deployed")));
+            return Err(Failure::configuration(format!(
+                "{label} is {status} in the model registry; only an approved version is deployed"
+            )));
         }
         if !self.package.gate_held() {
-            return Err(Failure::configuration(format!("{label} has not passed the gate; it is not deployed")));
+            return Err(Failure::configuration(format!(
+                "{label} has not passed the gate; it is not deployed"
+            )));
         }
         match self.package.containers.as_slice() {
             [container] => Ok(container),
             containers => {
                 let count = containers.len();
-                Err(Failure::configuration(format!("{label} has {count} containers in its inference specification; one is taken")))
+                Err(Failure::configuration(format!(
+                    "{label} has {count} containers in its inference specification; one is taken"
+                )))
             }
         }
     }
@@ -267,8 +314,16 @@ where
             ("signalbox:release".to_owned(), self.id.to_string()),
         ];
         let metadata = &self.package.metadata;
-        tags.extend(metadata.get(key::COMMIT).map(|commit| ("signalbox:commit".to_owned(), commit.clone())));
-        tags.extend(metadata.get(key::DECIDED_BY).map(|by| ("signalbox:approver".to_owned(), by.clone())));
+        tags.extend(
+            metadata
+                .get(key::COMMIT)
+                .map(|commit| ("signalbox:commit".to_owned(), commit.clone())),
+        );
+        tags.extend(
+            metadata
+                .get(key::DECIDED_BY)
+                .map(|by| ("signalbox:approver".to_owned(), by.clone())),
+        );
         tags.extend(replaced.map(|replaced| (REPLACES_TAG.to_owned(), replaced.to_owned())));
         NewConfig {
             name: name.to_owned(),
@@ -285,7 +340,8 @@ where
         let strategy = self.settings.rollout.strategy.as_str();
         let detail = format!("The endpoint configuration is {config}.");
         let notice = mail::deployed(&self.settings.model, version, None, strategy, &detail);
-        self.end(Outcome::Deployed, &format!("served by {config}"), &notice).await?;
+        self.end(Outcome::Deployed, &format!("served by {config}"), &notice)
+            .await?;
         Ok(Answer::Done {
             summary: format!("{} serves all traffic, by {config}", self.package.arn.label()),
             external_id: Some(config.to_owned()),
@@ -296,15 +352,37 @@ where
     async fn rolled_back(&self, serving: &str, reason: &str) -> Result<Answer, Failure> {
         let arn = &self.package.arn;
         // SageMaker's reason names the alarm; where it does not, those that fire now are named.
-        let named = self.settings.rollout.alarms.iter().find(|alarm| reason.contains(alarm.as_str())).cloned();
+        let named = self
+            .settings
+            .rollout
+            .alarms
+            .iter()
+            .find(|alarm| reason.contains(alarm.as_str()))
+            .cloned();
         let alarm = match named {
             Some(alarm) => Some(alarm),
-            None => self.ports.alarms.firing(&self.settings.rollout.alarms).await?.into_iter().next(),
+            None => self
+                .ports
+                .alarms
+                .firing(&self.settings.rollout.alarms)
+                .await?
+                .into_iter()
+                .next(),
         };
-        let notice = mail::rolled_back(&self.settings.model, arn.version(), version_of(serving), alarm.as_deref(), reason);
+        let notice = mail::rolled_back(
+            &self.settings.model,
+            arn.version(),
+            version_of(serving),
+            alarm.as_deref(),
+            reason,
+        );
         let by = alarm.map_or_else(String::new, |alarm| format!(" by the alarm {alarm}"));
-        self.end(Outcome::RolledBack, &format!("rolled back{by}: {reason}"), &notice).await?;
-        Err(Failure::failed(format!("{} was rolled back{by}; {serving} serves. SageMaker says: {reason}", arn.label())))
+        self.end(Outcome::RolledBack, &format!("rolled back{by}: {reason}"), &notice)
+            .await?;
+        Err(Failure::failed(format!(
+            "{} was rolled back{by}; {serving} serves. SageMaker says: {reason}",
+            arn.label()
+        )))
     }
 
     async fn fail(&self, reason: &str, what_to_do: &str) -> Result<Answer, Failure> {
@@ -321,13 +399,24 @@ where
         if marked && metadata.contains_key(key::REASON) {
             return Ok(());
         }
-        self.ports.notices.publish(&self.settings.notices_topic_arn, notice, &BTreeMap::new()).await?;
+        self.ports
+            .notices
+            .publish(&self.settings.notices_topic_arn, notice, &BTreeMap::new())
+            .await?;
         let metadata = BTreeMap::from([
             (key::OUTCOME.to_owned(), outcome.as_str().to_owned()),
             (key::REASON.to_owned(), reason.to_owned()),
             (key::RELEASE.to_owned(), self.id.to_string()),
         ]);
-        self.ports.registry.mark(&self.package.arn, &metadata).await?;
+        if outcome == Outcome::RolledBack {
+            // Quarantine: it is not deployed again by itself, and approving it anew in the registry is what releases it.
+            let registry = self.ports.registry;
+            registry
+                .decide(&self.package.arn, ApprovalStatus::Rejected, reason, &metadata)
+                .await?;
+        } else {
+            self.ports.registry.mark(&self.package.arn, &metadata).await?;
+        }
         tracing::info!(version = self.package.arn.label(), release = %self.id, outcome = outcome.as_str(), reason, "the release has ended");
         Ok(())
     }

@@ -116,7 +116,12 @@ async fn build(
     progress("building the functions");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
-    command.args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--workspace",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
     // Variables that `cargo run` sets for this program would make the inner cargo think that its dependencies have changed.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

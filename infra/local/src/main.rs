@@ -1,6 +1,7 @@
 //! `local`: the stack of `infra/template.yaml` on this machine.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -176,7 +177,14 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
             let mails = running.cloud().inbox().get(shown..).unwrap_or_default().to_vec();
             shown += mails.len();
             for mail in mails {
-                println!("mail {} to {}: {}", mail.number, mail.to, mail.subject);
+                // Nobody may be reading any more; that is no reason to end.
+                let _ = writeln!(
+                    std::io::stdout(),
+                    "mail {} to {}: {}",
+                    mail.number,
+                    mail.to,
+                    mail.subject
+                );
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }

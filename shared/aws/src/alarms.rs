@@ -31,8 +31,15 @@ impl ReadAlarms for Alarms {
             // An empty list would mean all alarms of the account.
             return Ok(Vec::new());
         }
-        let request = self.0.describe_alarms().set_alarm_names(Some(names.to_vec())).state_value(StateValue::Alarm);
-        let answer = request.send().await.map_err(|error| AwsError::of("cloudwatch:DescribeAlarms", &error))?;
+        let request = self
+            .0
+            .describe_alarms()
+            .set_alarm_names(Some(names.to_vec()))
+            .state_value(StateValue::Alarm);
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("cloudwatch:DescribeAlarms", &error))?;
         let names = answer.metric_alarms().iter().filter_map(|alarm| alarm.alarm_name());
         Ok(names.map(str::to_owned).collect())
     }

@@ -33,11 +33,15 @@ pub fn unzip(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
     let mut left = UNPACKED_BYTES_MAX;
     for index in 0..archive.len() {
         let file = archive.by_index(index).map_err(|error| broken(&error))?;
-        let Some(path) = file.enclosed_name().filter(|_| file.is_file()) else { continue };
+        let Some(path) = file.enclosed_name().filter(|_| file.is_file()) else {
+            continue;
+        };
         let path = path.to_string_lossy().into_owned();
         let mut content = Vec::new();
         // One byte more than is left tells a file that would not fit.
-        file.take(left + 1).read_to_end(&mut content).map_err(|error| broken(&error))?;
+        file.take(left + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| broken(&error))?;
         left = left.checked_sub(content.len() as u64).ok_or(ArchiveError::TooLarge)?;
         files.push((path, content));
     }
@@ -70,7 +74,9 @@ mod tests {
     fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (path, content) in files {
-            archive.start_file(*path, zip::write::SimpleFileOptions::default()).unwrap();
+            archive
+                .start_file(*path, zip::write::SimpleFileOptions::default())
+                .unwrap();
             archive.write_all(content).unwrap();
         }
         archive.finish().unwrap().into_inner()
@@ -78,7 +84,12 @@ mod tests {
 
     #[test]
     fn unzips_what_stays_inside() {
-        let files = unzip(&zip(&[("train.py", b"print()"), ("../evil.py", b"x"), ("a/b.py", b"y")])).unwrap();
+        let files = unzip(&zip(&[
+            ("train.py", b"print()"),
+            ("../evil.py", b"x"),
+            ("a/b.py", b"y"),
+        ]))
+        .unwrap();
         let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["train.py", "a/b.py"]);
         assert!(matches!(unzip(b"PK not a zip"), Err(ArchiveError::Broken(_))));
@@ -87,7 +98,10 @@ mod tests {
     #[test]
     fn a_bomb_is_refused() {
         let zeros = vec![0; UNPACKED_BYTES_MAX as usize / 2 + 1];
-        assert!(matches!(unzip(&zip(&[("a", &zeros), ("b", &zeros)])), Err(ArchiveError::TooLarge)));
+        assert!(matches!(
+            unzip(&zip(&[("a", &zeros), ("b", &zeros)])),
+            Err(ArchiveError::TooLarge)
+        ));
     }
 
     #[test]
@@ -95,7 +109,11 @@ mod tests {
         let files: [(&str, &[u8]); 2] = [("a.py", b"1"), ("b.py", b"2")];
         assert_eq!(tar_gz(files).unwrap(), tar_gz(files).unwrap());
         let mut unpacked = tar::Archive::new(flate2::read::GzDecoder::new(Cursor::new(tar_gz(files).unwrap())));
-        let paths: Vec<_> = unpacked.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        let paths: Vec<_> = unpacked
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().into_owned())
+            .collect();
         assert_eq!(paths, [std::path::Path::new("a.py"), std::path::Path::new("b.py")]);
     }
 }

@@ -2,8 +2,8 @@
 
 use aws_sdk_sagemaker::operation::describe_endpoint::DescribeEndpointOutput;
 use aws_sdk_sagemaker::types::{
-    Alarm, AutoRollbackConfig, BlueGreenUpdatePolicy, CapacitySize, CapacitySizeType, ContainerDefinition, DeploymentConfig,
-    ProductionVariant, RollingUpdatePolicy, Tag, TrafficRoutingConfig, TrafficRoutingConfigType,
+    Alarm, AutoRollbackConfig, BlueGreenUpdatePolicy, CapacitySize, CapacitySizeType, ContainerDefinition,
+    DeploymentConfig, ProductionVariant, RollingUpdatePolicy, Tag, TrafficRoutingConfig, TrafficRoutingConfigType,
 };
 use jiff::Timestamp;
 use signalbox_model::endpoint::{Endpoint, Pending, Status};
@@ -104,7 +104,9 @@ impl Endpoints {
     /// The ports over the SDK, whose answers set the clock.
     #[must_use]
     pub fn with_clock(sdk: &aws_config::SdkConfig, clock: &ServerClock) -> Self {
-        let config = aws_sdk_sagemaker::config::Builder::from(sdk).interceptor(clock.clone()).build();
+        let config = aws_sdk_sagemaker::config::Builder::from(sdk)
+            .interceptor(clock.clone())
+            .build();
         Self(aws_sdk_sagemaker::Client::from_conf(config))
     }
 }
@@ -129,7 +131,11 @@ impl ReadReplaced for Endpoints {
     async fn replaced(&self, config_arn: &str) -> Result<Option<String>, AwsError> {
         let answer = self.0.list_tags().resource_arn(config_arn).send().await;
         let answer = answer.map_err(|error| AwsError::of("sagemaker:ListTags", &error))?;
-        let tag = answer.tags.unwrap_or_default().into_iter().find(|tag| tag.key() == Some(REPLACES_TAG));
+        let tag = answer
+            .tags
+            .unwrap_or_default()
+            .into_iter()
+            .find(|tag| tag.key() == Some(REPLACES_TAG));
         Ok(tag.and_then(|tag| tag.value))
     }
 }
@@ -145,27 +151,50 @@ impl MakeConfigs for Endpoints {
     }
 
     async fn make_config(&self, config: &NewConfig) -> Result<Option<Timestamp>, AwsError> {
-        let variant = ProductionVariant::builder().variant_name(&config.variant).model_name(&config.model);
+        let variant = ProductionVariant::builder()
+            .variant_name(&config.variant)
+            .model_name(&config.model);
         let variant = variant.set_instance_type(Some(config.instance_type.as_str().into()));
-        let variant = variant.initial_instance_count(i32::try_from(config.instance_count).unwrap_or(i32::MAX)).build();
-        let request = self.0.create_endpoint_config().endpoint_config_name(&config.name).production_variants(variant);
+        let variant = variant
+            .initial_instance_count(i32::try_from(config.instance_count).unwrap_or(i32::MAX))
+            .build();
+        let request = self
+            .0
+            .create_endpoint_config()
+            .endpoint_config_name(&config.name)
+            .production_variants(variant);
         let tag = |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
         let request = request.set_tags(Some(config.tags.iter().map(tag).collect()));
-        let answer = request.send().await.map_err(|error| AwsError::of("sagemaker:CreateEndpointConfig", &error));
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("sagemaker:CreateEndpointConfig", &error));
         if unless_there(answer)? {
             return Ok(None);
         }
         let operation = "sagemaker:DescribeEndpointConfig";
-        let answer = self.0.describe_endpoint_config().endpoint_config_name(&config.name).send().await;
+        let answer = self
+            .0
+            .describe_endpoint_config()
+            .endpoint_config_name(&config.name)
+            .send()
+            .await;
         let answer = answer.map_err(|error| AwsError::of(operation, &error))?;
         let made = answer.creation_time().and_then(timestamp);
-        made.map(Some).ok_or_else(|| AwsError::incomplete(operation, "CreationTime"))
+        made.map(Some)
+            .ok_or_else(|| AwsError::incomplete(operation, "CreationTime"))
     }
 }
 
 impl CreateEndpoints for Endpoints {
     async fn create(&self, name: &str, config: &str) -> Result<(), AwsError> {
-        let answer = self.0.create_endpoint().endpoint_name(name).endpoint_config_name(config).send().await;
+        let answer = self
+            .0
+            .create_endpoint()
+            .endpoint_name(name)
+            .endpoint_config_name(config)
+            .send()
+            .await;
         answer.map_err(|error| AwsError::of("sagemaker:CreateEndpoint", &error))?;
         Ok(())
     }
@@ -173,7 +202,11 @@ impl CreateEndpoints for Endpoints {
 
 impl UpdateEndpoints for Endpoints {
     async fn update(&self, name: &str, config: &str, plan: &Plan) -> Result<(), AwsError> {
-        let request = self.0.update_endpoint().endpoint_name(name).endpoint_config_name(config);
+        let request = self
+            .0
+            .update_endpoint()
+            .endpoint_name(name)
+            .endpoint_config_name(config);
         let answer = request.deployment_config(deployment_config(plan)).send().await;
         answer.map_err(|error| AwsError::of("sagemaker:UpdateEndpoint", &error))?;
         Ok(())
@@ -191,11 +224,16 @@ fn unless_there<T>(answer: Result<T, AwsError>) -> Result<bool, AwsError> {
 
 fn endpoint(answer: &DescribeEndpointOutput) -> Option<Endpoint> {
     let pending = answer.pending_deployment_summary().map(|pending| {
-        let statuses = pending.production_variants().iter().flat_map(|variant| variant.variant_status());
+        let statuses = pending
+            .production_variants()
+            .iter()
+            .flat_map(|variant| variant.variant_status());
         let newest = statuses.last();
         Pending {
             config: pending.endpoint_config_name().unwrap_or_default().to_owned(),
-            phase: newest.and_then(|status| status.status()).map(|status| status.as_str().to_owned()),
+            phase: newest
+                .and_then(|status| status.status())
+                .map(|status| status.as_str().to_owned()),
             message: newest.and_then(|status| status.status_message()).map(str::to_owned),
             since: newest.and_then(|status| status.start_time()).and_then(timestamp),
         }
@@ -203,7 +241,10 @@ fn endpoint(answer: &DescribeEndpointOutput) -> Option<Endpoint> {
     Some(Endpoint {
         status: Status::parse(answer.endpoint_status()?.as_str())?,
         config: answer.endpoint_config_name().unwrap_or_default().to_owned(),
-        failure_reason: answer.failure_reason().filter(|reason| !reason.is_empty()).map(str::to_owned),
+        failure_reason: answer
+            .failure_reason()
+            .filter(|reason| !reason.is_empty())
+            .map(str::to_owned),
         pending,
         modified_at: answer.last_modified_time().and_then(timestamp),
     })
@@ -213,15 +254,26 @@ fn endpoint(answer: &DescribeEndpointOutput) -> Option<Endpoint> {
 fn deployment_config(plan: &Plan) -> DeploymentConfig {
     let seconds = |seconds: u32| i32::try_from(seconds).unwrap_or(i32::MAX);
     let percent = |percent: u32| {
-        CapacitySize::builder().r#type(CapacitySizeType::CapacityPercent).value(seconds(percent)).build()
+        CapacitySize::builder()
+            .r#type(CapacitySizeType::CapacityPercent)
+            .value(seconds(percent))
+            .build()
     };
     let config = match plan.traffic {
-        Traffic::BlueGreen { routing, wait_seconds, termination_wait_seconds } => {
+        Traffic::BlueGreen {
+            routing,
+            wait_seconds,
+            termination_wait_seconds,
+        } => {
             let traffic = TrafficRoutingConfig::builder().wait_interval_in_seconds(seconds(wait_seconds));
             let traffic = match routing {
                 Routing::AllAtOnce => traffic.r#type(TrafficRoutingConfigType::AllAtOnce),
-                Routing::Canary(size) => traffic.r#type(TrafficRoutingConfigType::Canary).canary_size(percent(size)),
-                Routing::Linear(step) => traffic.r#type(TrafficRoutingConfigType::Linear).linear_step_size(percent(step)),
+                Routing::Canary(size) => traffic
+                    .r#type(TrafficRoutingConfigType::Canary)
+                    .canary_size(percent(size)),
+                Routing::Linear(step) => traffic
+                    .r#type(TrafficRoutingConfigType::Linear)
+                    .linear_step_size(percent(step)),
             };
             let policy = BlueGreenUpdatePolicy::builder()
                 .traffic_routing_configuration(traffic.build())
@@ -229,7 +281,10 @@ fn deployment_config(plan: &Plan) -> DeploymentConfig {
                 .maximum_execution_timeout_in_seconds(seconds(plan.timeout_seconds));
             DeploymentConfig::builder().blue_green_update_policy(policy.build())
         }
-        Traffic::Rolling { batch_percent, wait_seconds } => {
+        Traffic::Rolling {
+            batch_percent,
+            wait_seconds,
+        } => {
             let policy = RollingUpdatePolicy::builder()
                 .maximum_batch_size(percent(batch_percent))
                 .wait_interval_in_seconds(seconds(wait_seconds))

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use signalbox_model::evidence::{Champion, Evidence, GateVerdict};
+use signalbox_model::gate::shown;
 use signalbox_model::metrics::{Metrics, MetricsError};
 use signalbox_model::names::ModelName;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
@@ -63,7 +64,10 @@ pub async fn metrics_of(package: &ModelPackage, objects: &impl ReadObjects) -> R
     let uri = package.metrics_uri.clone().ok_or(ReportError::None)?;
     let object = ObjectUri::parse(&uri).ok_or_else(|| ReportError::Address(uri.clone()))?;
     let report = objects.read(&object, REPORT_BYTES_MAX).await;
-    let report = report.map_err(|cause| ReportError::Unreadable { uri: uri.clone(), cause })?;
+    let report = report.map_err(|cause| ReportError::Unreadable {
+        uri: uri.clone(),
+        cause,
+    })?;
     Metrics::from_report(&report).map_err(|cause| ReportError::Unusable { uri, cause })
 }
 
@@ -71,9 +75,15 @@ pub async fn metrics_of(package: &ModelPackage, objects: &impl ReadObjects) -> R
 ///
 /// # Errors
 /// Whatever SageMaker says.
-pub async fn champion_of(candidate: &ModelPackage, registry: &impl ReadPackages) -> Result<Option<ModelPackage>, AwsError> {
+pub async fn champion_of(
+    candidate: &ModelPackage,
+    registry: &impl ReadPackages,
+) -> Result<Option<ModelPackage>, AwsError> {
     let approved = Some(ApprovalStatus::Approved);
-    for summary in registry.newest_packages(candidate.arn.group(), approved, CHAMPION_CANDIDATES_MAX).await? {
+    for summary in registry
+        .newest_packages(candidate.arn.group(), approved, CHAMPION_CANDIDATES_MAX)
+        .await?
+    {
         if summary.arn == candidate.arn {
             continue;
         }
@@ -85,24 +95,24 @@ pub async fn champion_of(candidate: &ModelPackage, registry: &impl ReadPackages)
     Ok(None)
 }
 
-/// A champion whose metrics can't be read is none to compare with, unless AWS just failed.
+/// The champion with its metrics.
 ///
 /// # Errors
-/// Where AWS failed.
+/// [`ReportError`] where there is a champion whose metrics can't be read: a candidate must not pass for want of a comparison. And
+/// whatever SageMaker says.
 pub async fn champion_with_metrics(
     candidate: &ModelPackage,
     registry: &impl ReadPackages,
     objects: &impl ReadObjects,
 ) -> Result<Option<Champion>, anyhow::Error> {
-    let Some(package) = champion_of(candidate, registry).await? else { return Ok(None) };
-    match metrics_of(&package, objects).await {
-        Ok(metrics) => Ok(Some(Champion { version: package.arn.version(), metrics })),
-        Err(error) if error.is_transient() => Err(error.into()),
-        Err(error) => {
-            tracing::warn!(champion = package.arn.label(), %error, "the champion's metrics can't be read: none to compare with");
-            Ok(None)
-        }
-    }
+    let Some(package) = champion_of(candidate, registry).await? else {
+        return Ok(None);
+    };
+    let metrics = metrics_of(&package, objects).await?;
+    Ok(Some(Champion {
+        version: package.arn.version(),
+        metrics,
+    }))
 }
 
 /// What the template says that people are shown of every candidate.
@@ -151,9 +161,17 @@ impl Policies {
             accuracy.map(|accuracy| GateVerdict {
                 name: "accuracy threshold".to_owned(),
                 held: accuracy > threshold,
-                text: format!("accuracy {accuracy} against {threshold}"),
+                text: format!("accuracy {} against {threshold}", shown(accuracy)),
             }),
-            gate.map(|text| GateVerdict { name: "gate".to_owned(), held: package.gate_held(), text: text.clone() }),
+            gate.map(|text| GateVerdict {
+                name: "gate".to_owned(),
+                held: package.gate_held(),
+                // The verdict's word stands beside it.
+                text: text
+                    .split_once(": ")
+                    .map_or(text.as_str(), |(_, numbers)| numbers)
+                    .to_owned(),
+            }),
         ];
         Evidence {
             model: self.model.clone(),

@@ -34,22 +34,40 @@ impl Macs {
     /// The ports over the SDK.
     #[must_use]
     pub fn new(sdk: &aws_config::SdkConfig, key_id: &str) -> Self {
-        Self { client: aws_sdk_kms::Client::new(sdk), key_id: key_id.to_owned() }
+        Self {
+            client: aws_sdk_kms::Client::new(sdk),
+            key_id: key_id.to_owned(),
+        }
     }
 }
 
 impl GenerateMac for Macs {
     async fn generate(&self, message: Vec<u8>) -> Result<Vec<u8>, AwsError> {
         let operation = "kms:GenerateMac";
-        let request = self.client.generate_mac().key_id(&self.key_id).mac_algorithm(MacAlgorithmSpec::HmacSha256);
-        let answer = request.message(Blob::new(message)).send().await.map_err(|error| AwsError::of(operation, &error))?;
-        answer.mac.map(Blob::into_inner).ok_or_else(|| AwsError::incomplete(operation, "Mac"))
+        let request = self
+            .client
+            .generate_mac()
+            .key_id(&self.key_id)
+            .mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        let answer = request
+            .message(Blob::new(message))
+            .send()
+            .await
+            .map_err(|error| AwsError::of(operation, &error))?;
+        answer
+            .mac
+            .map(Blob::into_inner)
+            .ok_or_else(|| AwsError::incomplete(operation, "Mac"))
     }
 }
 
 impl VerifyMac for Macs {
     async fn verify(&self, message: Vec<u8>, mac: Vec<u8>) -> Result<bool, AwsError> {
-        let request = self.client.verify_mac().key_id(&self.key_id).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+        let request = self
+            .client
+            .verify_mac()
+            .key_id(&self.key_id)
+            .mac_algorithm(MacAlgorithmSpec::HmacSha256);
         let answer = request.message(Blob::new(message)).mac(Blob::new(mac)).send().await;
         match answer.map_err(|error| AwsError::of("kms:VerifyMac", &error)) {
             Ok(answer) => Ok(answer.mac_valid()),

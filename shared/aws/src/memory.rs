@@ -15,9 +15,9 @@ use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
 
 use crate::error::{AwsError, ErrorKind};
 use crate::job::{Answer, AnswerJobs, Failure};
+use crate::macs::{GenerateMac, VerifyMac};
 use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
-use crate::macs::{GenerateMac, VerifyMac};
 use crate::storage::{CountObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
 pub use self::endpoints::{FiringAlarms, OneEndpoint};

@@ -14,7 +14,8 @@ pub const MODEL_PACKAGE_VARIABLE: &str = "ModelPackageArn";
 
 /// Lets one start releases.
 pub trait StartReleases: Send + Sync {
-    /// Starts the release of a version; the same version is started once, since the token follows from it.
+    /// Starts the release of a version; the same version is started once, since the token follows from it, and once more after
+    /// each release of it that is named as `ended`.
     ///
     /// # Errors
     /// Whatever CodePipeline says.
@@ -22,6 +23,7 @@ pub trait StartReleases: Send + Sync {
         &self,
         pipeline: &str,
         package: &ModelPackageArn,
+        ended: Option<&ReleaseId>,
         reason: &str,
     ) -> impl Future<Output = Result<ReleaseId, AwsError>> + Send;
 }
@@ -39,7 +41,10 @@ pub struct WaitingApproval {
 
 impl std::fmt::Debug for WaitingApproval {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitingApproval").field("release", &self.release).field("package", &self.package).finish_non_exhaustive()
+        f.debug_struct("WaitingApproval")
+            .field("release", &self.release)
+            .field("package", &self.package)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,9 +120,20 @@ impl Releases {
 const SUMMARY_CHARS_MAX: usize = 512;
 
 impl StartReleases for Releases {
-    async fn start(&self, pipeline: &str, package: &ModelPackageArn, reason: &str) -> Result<ReleaseId, AwsError> {
+    async fn start(
+        &self,
+        pipeline: &str,
+        package: &ModelPackageArn,
+        ended: Option<&ReleaseId>,
+        reason: &str,
+    ) -> Result<ReleaseId, AwsError> {
         let operation = "codepipeline:StartPipelineExecution";
-        let mut request = self.0.start_pipeline_execution().name(pipeline).client_request_token(package.release_token());
+        let token = ended.map_or_else(|| package.release_token(), |ended| package.release_token_after(ended));
+        let mut request = self
+            .0
+            .start_pipeline_execution()
+            .name(pipeline)
+            .client_request_token(token);
         // A variable's value is at most 1000 characters.
         let reason: String = reason.chars().take(1000).collect();
         let values = [
@@ -139,40 +155,67 @@ impl ReadApprovals for Releases {
     async fn waiting(&self, pipeline: &str) -> Result<Option<(ReleaseId, String)>, AwsError> {
         let answer = self.0.get_pipeline_state().name(pipeline).send().await;
         let answer = answer.map_err(|error| AwsError::of("codepipeline:GetPipelineState", &error))?;
-        let stage = answer.stage_states().iter().find(|stage| stage.stage_name() == Some(APPROVAL));
+        let stage = answer
+            .stage_states()
+            .iter()
+            .find(|stage| stage.stage_name() == Some(APPROVAL));
         let Some(stage) = stage else { return Ok(None) };
-        let action = stage.action_states().iter().find(|action| action.action_name() == Some(APPROVAL));
+        let action = stage
+            .action_states()
+            .iter()
+            .find(|action| action.action_name() == Some(APPROVAL));
         let latest = action.and_then(|action| action.latest_execution());
         let waits = latest.filter(|latest| latest.status() == Some(&ActionExecutionStatus::InProgress));
         let token = waits.and_then(|latest| latest.token());
-        let release = stage.latest_execution().and_then(|latest| latest.pipeline_execution_id().parse().ok());
+        let release = stage
+            .latest_execution()
+            .and_then(|latest| latest.pipeline_execution_id().parse().ok());
         Ok(release.zip(token.map(str::to_owned)))
     }
 }
 
 impl ReadReleases for Releases {
     async fn package_of(&self, pipeline: &str, release: &ReleaseId) -> Result<Option<ModelPackageArn>, AwsError> {
-        let request = self.0.get_pipeline_execution().pipeline_name(pipeline).pipeline_execution_id(release.as_str());
-        let answer = request.send().await.map_err(|error| AwsError::of("codepipeline:GetPipelineExecution", &error))?;
+        let request = self
+            .0
+            .get_pipeline_execution()
+            .pipeline_name(pipeline)
+            .pipeline_execution_id(release.as_str());
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("codepipeline:GetPipelineExecution", &error))?;
         let execution = answer.pipeline_execution.as_ref();
         let variables = execution.map(|execution| execution.variables()).unwrap_or_default();
-        let variable = variables.iter().find(|variable| variable.name() == Some(MODEL_PACKAGE_VARIABLE));
+        let variable = variables
+            .iter()
+            .find(|variable| variable.name() == Some(MODEL_PACKAGE_VARIABLE));
         Ok(variable.and_then(|variable| variable.resolved_value()?.parse().ok()))
     }
 
     async fn approval_of(&self, pipeline: &str, release: &ReleaseId) -> Result<Option<Approval>, AwsError> {
-        let filter = ActionExecutionFilter::builder().pipeline_execution_id(release.as_str()).build();
+        let filter = ActionExecutionFilter::builder()
+            .pipeline_execution_id(release.as_str())
+            .build();
         let request = self.0.list_action_executions().pipeline_name(pipeline).filter(filter);
-        let answer = request.send().await.map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
         let details = answer.action_execution_details();
-        let action = details.iter().find(|detail| detail.stage_name() == Some(APPROVAL) && detail.action_name() == Some(APPROVAL));
+        let action = details
+            .iter()
+            .find(|detail| detail.stage_name() == Some(APPROVAL) && detail.action_name() == Some(APPROVAL));
         let approved = match action.and_then(|action| action.status()) {
             Some(ActionExecutionStatus::Succeeded) => true,
             Some(ActionExecutionStatus::Failed) => false,
             _ => return Ok(None),
         };
         let result = action.and_then(|action| action.output()?.execution_result());
-        let summary = result.and_then(|result| result.external_execution_summary()).unwrap_or_default().to_owned();
+        let summary = result
+            .and_then(|result| result.external_execution_summary())
+            .unwrap_or_default()
+            .to_owned();
         Ok(Some(Approval { approved, summary }))
     }
 }
@@ -180,14 +223,34 @@ impl ReadReleases for Releases {
 impl AnswerApprovals for Releases {
     async fn answer(&self, pipeline: &str, token: &str, approved: bool, summary: &str) -> Result<bool, AwsError> {
         let operation = "codepipeline:PutApprovalResult";
-        let status = if approved { SdkApproval::Approved } else { SdkApproval::Rejected };
+        let status = if approved {
+            SdkApproval::Approved
+        } else {
+            SdkApproval::Rejected
+        };
         let summary: String = summary.chars().take(SUMMARY_CHARS_MAX).collect();
         let result = ApprovalResult::builder().summary(summary).status(status).build();
         let result = result.map_err(|_| AwsError::incomplete(operation, "result.summary"))?;
-        let request = self.0.put_approval_result().pipeline_name(pipeline).stage_name(APPROVAL).action_name(APPROVAL);
-        match request.token(token).result(result).send().await.map_err(|error| AwsError::of(operation, &error)) {
+        let request = self
+            .0
+            .put_approval_result()
+            .pipeline_name(pipeline)
+            .stage_name(APPROVAL)
+            .action_name(APPROVAL);
+        match request
+            .token(token)
+            .result(result)
+            .send()
+            .await
+            .map_err(|error| AwsError::of(operation, &error))
+        {
             Ok(_) => Ok(true),
-            Err(error) if matches!(error.code.as_str(), "InvalidApprovalTokenException" | "ApprovalAlreadyCompletedException") => {
+            Err(error)
+                if matches!(
+                    error.code.as_str(),
+                    "InvalidApprovalTokenException" | "ApprovalAlreadyCompletedException"
+                ) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -203,7 +266,13 @@ pub async fn waiting(
     releases: &(impl ReadApprovals + ReadReleases),
     pipeline: &str,
 ) -> Result<Option<WaitingApproval>, AwsError> {
-    let Some((release, token)) = releases.waiting(pipeline).await? else { return Ok(None) };
+    let Some((release, token)) = releases.waiting(pipeline).await? else {
+        return Ok(None);
+    };
     let package = releases.package_of(pipeline, &release).await?;
-    Ok(package.map(|package| WaitingApproval { release, package, token }))
+    Ok(package.map(|package| WaitingApproval {
+        release,
+        package,
+        token,
+    }))
 }

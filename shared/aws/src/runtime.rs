@@ -1,5 +1,6 @@
 //! Being a Lambda function.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -42,8 +43,11 @@ pub fn run<F: Function>() -> Result<(), lambda_runtime::Error> {
             tracing::error!(%error, "the configuration is wrong");
         })?;
         let function = &function;
-        let handler =
-            |event: LambdaEvent<Value>| async move { function.handle(event.payload).await.map_err(diagnostic) };
+        let handler = |event: LambdaEvent<Value>| async move {
+            // Behind a pointer: the nested futures of a whole handler are more than the compiler lays out in one piece.
+            let handled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(function.handle(event.payload));
+            handled.await.map_err(diagnostic)
+        };
         lambda_runtime::run(service_fn(handler)).await
     })
 }

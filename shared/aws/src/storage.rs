@@ -117,12 +117,24 @@ impl CountObjects for S3 {
     ) -> Result<u32, AwsError> {
         let (mut count, mut token) = (0, None);
         for _ in 0..PAGES_MAX {
-            let request = self.0.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(token.take());
-            let answer = request.send().await.map_err(|error| AwsError::of("s3:ListBucket", &error))?;
+            let request = self
+                .0
+                .list_objects_v2()
+                .bucket(bucket)
+                .prefix(prefix)
+                .set_continuation_token(token.take());
+            let answer = request
+                .send()
+                .await
+                .map_err(|error| AwsError::of("s3:ListBucket", &error))?;
             let newer = answer.contents().iter().filter(|object| {
                 // A folder that the console made is an empty object whose key ends so.
                 let folder = object.key().is_some_and(|key| key.ends_with('/'));
-                !folder && object.last_modified().and_then(timestamp).is_some_and(|modified| modified > since)
+                !folder
+                    && object
+                        .last_modified()
+                        .and_then(timestamp)
+                        .is_some_and(|modified| modified > since)
             });
             count += u32::try_from(newer.count()).unwrap_or(u32::MAX);
             token = answer.next_continuation_token;

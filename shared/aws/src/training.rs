@@ -67,7 +67,11 @@ pub trait ListTrainings: Send + Sync {
     ///
     /// # Errors
     /// Whatever SageMaker says.
-    fn executions(&self, pipeline: &str, count_max: u8) -> impl Future<Output = Result<Vec<Execution>, AwsError>> + Send;
+    fn executions(
+        &self,
+        pipeline: &str,
+        count_max: u8,
+    ) -> impl Future<Output = Result<Vec<Execution>, AwsError>> + Send;
 }
 
 /// Lets one write on trainings.
@@ -92,9 +96,16 @@ impl Pipelines {
 
     async fn update(&self, name: &str, definition: &str, role_arn: &str) -> Result<i64, AwsError> {
         let operation = "sagemaker:UpdatePipeline";
-        let request = self.0.update_pipeline().pipeline_name(name).pipeline_definition(definition).role_arn(role_arn);
+        let request = self
+            .0
+            .update_pipeline()
+            .pipeline_name(name)
+            .pipeline_definition(definition)
+            .role_arn(role_arn);
         let answer = request.send().await.map_err(|error| AwsError::of(operation, &error))?;
-        answer.pipeline_version_id().ok_or_else(|| AwsError::incomplete(operation, "PipelineVersionId"))
+        answer
+            .pipeline_version_id()
+            .ok_or_else(|| AwsError::incomplete(operation, "PipelineVersionId"))
     }
 }
 
@@ -104,9 +115,17 @@ impl DefinePipelines for Pipelines {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             known => return known,
         }
-        let request = self.0.create_pipeline().pipeline_name(name).pipeline_definition(definition);
+        let request = self
+            .0
+            .create_pipeline()
+            .pipeline_name(name)
+            .pipeline_definition(definition);
         let request = request.role_arn(role_arn).client_request_token(token);
-        match request.send().await.map_err(|error| AwsError::of("sagemaker:CreatePipeline", &error)) {
+        match request
+            .send()
+            .await
+            .map_err(|error| AwsError::of("sagemaker:CreatePipeline", &error))
+        {
             Err(error) if error.kind != ErrorKind::Exists => return Err(error),
             _ => {}
         }
@@ -118,12 +137,18 @@ impl DefinePipelines for Pipelines {
 impl StartTrainings for Pipelines {
     async fn start(&self, start: &Start<'_>) -> Result<String, AwsError> {
         let operation = "sagemaker:StartPipelineExecution";
-        let request = self.0.start_pipeline_execution().pipeline_name(start.pipeline).client_request_token(start.token);
+        let request = self
+            .0
+            .start_pipeline_execution()
+            .pipeline_name(start.pipeline)
+            .client_request_token(start.token);
         let request = request.set_pipeline_version_id(start.version);
         let request = request.pipeline_execution_display_name(start.display_name);
         let request = request.pipeline_execution_description(start.description);
         let answer = request.send().await.map_err(|error| AwsError::of(operation, &error))?;
-        answer.pipeline_execution_arn.ok_or_else(|| AwsError::incomplete(operation, "PipelineExecutionArn"))
+        answer
+            .pipeline_execution_arn
+            .ok_or_else(|| AwsError::incomplete(operation, "PipelineExecutionArn"))
     }
 }
 
@@ -132,7 +157,9 @@ impl ReadTrainings for Pipelines {
         let operation = "sagemaker:DescribePipelineExecution";
         let request = self.0.describe_pipeline_execution().pipeline_execution_arn(arn);
         let answer = request.send().await.map_err(|error| AwsError::of(operation, &error))?;
-        let status = answer.pipeline_execution_status().and_then(|status| Status::parse(status.as_str()));
+        let status = answer
+            .pipeline_execution_status()
+            .and_then(|status| Status::parse(status.as_str()));
         Ok(Execution {
             arn: arn.to_owned(),
             status: status.ok_or_else(|| AwsError::incomplete(operation, "PipelineExecutionStatus"))?,
@@ -143,11 +170,18 @@ impl ReadTrainings for Pipelines {
     }
 
     async fn steps(&self, arn: &str) -> Result<Vec<Step>, AwsError> {
-        let request = self.0.list_pipeline_execution_steps().pipeline_execution_arn(arn).max_results(100);
+        let request = self
+            .0
+            .list_pipeline_execution_steps()
+            .pipeline_execution_arn(arn)
+            .max_results(100);
         let answer = request.send().await;
         let answer = answer.map_err(|error| AwsError::of("sagemaker:ListPipelineExecutionSteps", &error))?;
         let step = |step: aws_sdk_sagemaker::types::PipelineExecutionStep| Step {
-            status: step.step_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            status: step
+                .step_status()
+                .map(|status| status.as_str().to_owned())
+                .unwrap_or_default(),
             registered: step
                 .metadata()
                 .and_then(|metadata| metadata.register_model()?.arn())
@@ -155,13 +189,22 @@ impl ReadTrainings for Pipelines {
             failure_reason: step.failure_reason,
             name: step.step_name.unwrap_or_default(),
         };
-        Ok(answer.pipeline_execution_steps.unwrap_or_default().into_iter().map(step).collect())
+        Ok(answer
+            .pipeline_execution_steps
+            .unwrap_or_default()
+            .into_iter()
+            .map(step)
+            .collect())
     }
 }
 
 impl ListTrainings for Pipelines {
     async fn executions(&self, pipeline: &str, count_max: u8) -> Result<Vec<Execution>, AwsError> {
-        let request = self.0.list_pipeline_executions().pipeline_name(pipeline).sort_order(SortOrder::Descending);
+        let request = self
+            .0
+            .list_pipeline_executions()
+            .pipeline_name(pipeline)
+            .sort_order(SortOrder::Descending);
         let answer = request.max_results(count_max.clamp(1, 100).into()).send().await;
         match answer.map_err(|error| AwsError::of("sagemaker:ListPipelineExecutions", &error)) {
             Ok(answer) => {

@@ -56,32 +56,45 @@ pub fn prepare(text: &str, defaults: &Defaults) -> Result<String, DefinitionErro
     let members = definition.as_object_mut().ok_or_else(|| wrong("not a JSON object"))?;
     let version = members.get("Version").and_then(Value::as_str).unwrap_or_default();
     if version != SCHEMA_VERSION {
-        return Err(DefinitionError::Wrong(format!("`Version` is `{version}`; write `{SCHEMA_VERSION}`")));
+        return Err(DefinitionError::Wrong(format!(
+            "`Version` is `{version}`; write `{SCHEMA_VERSION}`"
+        )));
     }
-    if !members.get("Steps").is_some_and(|steps| steps.as_array().is_some_and(|steps| !steps.is_empty())) {
+    if members.get("Steps").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         return Err(wrong("`Steps` is missing or empty"));
     }
     let parameters = members.get_mut("Parameters").and_then(Value::as_array_mut);
-    let parameters = parameters.ok_or_else(|| wrong("`Parameters` is missing; declare AccuracyThreshold and the others there"))?;
+    let parameters =
+        parameters.ok_or_else(|| wrong("`Parameters` is missing; declare AccuracyThreshold and the others there"))?;
     let mut values = defaults.by_name();
     for parameter in parameters.iter_mut().filter_map(Value::as_object_mut) {
-        let name = parameter.get("Name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = parameter
+            .get("Name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if let Some(value) = values.remove(name.as_str()) {
             parameter.insert("DefaultValue".to_owned(), value);
         } else if !parameter.contains_key("DefaultValue") {
-            let reason = format!("parameter `{name}` is none that the train fills in, so that it needs a `DefaultValue`");
+            let reason =
+                format!("parameter `{name}` is none that the train fills in, so that it needs a `DefaultValue`");
             return Err(DefinitionError::Wrong(reason));
         }
     }
     for name in ["AccuracyThreshold", "ModelPackageGroupName"] {
         if values.contains_key(name) {
-            let reason = format!("parameter `{name}` is not declared; without it the stack's policy would not bind the definition");
+            let reason = format!(
+                "parameter `{name}` is not declared; without it the stack's policy would not bind the definition"
+            );
             return Err(DefinitionError::Wrong(reason));
         }
     }
     let text = definition.to_string();
     if text.len() > DEFINITION_BYTES_MAX {
-        return Err(DefinitionError::Wrong(format!("it has {} bytes; SageMaker takes {DEFINITION_BYTES_MAX}", text.len())));
+        return Err(DefinitionError::Wrong(format!(
+            "it has {} bytes; SageMaker takes {DEFINITION_BYTES_MAX}",
+            text.len()
+        )));
     }
     Ok(text)
 }
@@ -132,7 +145,12 @@ mod tests {
             {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
         ]);
         let prepared: Value = serde_json::from_str(&prepare(&definition(&parameters), &defaults()).unwrap()).unwrap();
-        let values: Vec<&Value> = prepared["Parameters"].as_array().unwrap().iter().map(|p| &p["DefaultValue"]).collect();
+        let values: Vec<&Value> = prepared["Parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| &p["DefaultValue"])
+            .collect();
         assert_eq!(values, [&json!(0.85), &json!("churn"), &json!(3)]);
     }
 
@@ -143,8 +161,14 @@ mod tests {
             ("{".to_owned(), "pipeline-definition.json is not JSON"),
             ("[]".to_owned(), "not a JSON object"),
             (json!({"Version": "1"}).to_string(), "write `2020-12-01`"),
-            (json!({"Version": SCHEMA_VERSION, "Parameters": []}).to_string(), "`Steps` is missing"),
-            (json!({"Version": SCHEMA_VERSION, "Steps": [1]}).to_string(), "`Parameters` is missing"),
+            (
+                json!({"Version": SCHEMA_VERSION, "Parameters": []}).to_string(),
+                "`Steps` is missing",
+            ),
+            (
+                json!({"Version": SCHEMA_VERSION, "Steps": [1]}).to_string(),
+                "`Parameters` is missing",
+            ),
             (definition(&json!([])), "parameter `AccuracyThreshold` is not declared"),
             (definition(&both), "parameter `Epochs` is none that the train fills in"),
         ] {

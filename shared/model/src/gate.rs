@@ -35,7 +35,9 @@ pub enum GateError {
         reason: String,
     },
     /// The expression asks for a metric that the evaluation does not have.
-    #[error("the gate expression `{expression}` names `{name}`, which the evaluation report does not have; it has {found}")]
+    #[error(
+        "the gate expression `{expression}` names `{name}`, which the evaluation report does not have; it has {found}"
+    )]
     AbsentMetric {
         /// The expression.
         expression: String,
@@ -59,8 +61,14 @@ pub enum GateError {
 /// # Errors
 /// Where the expression does not parse, names an absent metric, or is not a condition.
 pub fn evaluate(expression: &str, metrics: &Metrics, champion: Option<&Metrics>) -> Result<Verdict, GateError> {
-    let error = |reason: String| GateError::Evaluation { expression: expression.to_owned(), reason };
-    let syntax = |reason: String| GateError::Syntax { expression: expression.to_owned(), reason };
+    let error = |reason: String| GateError::Evaluation {
+        expression: expression.to_owned(),
+        reason,
+    };
+    let syntax = |reason: String| GateError::Syntax {
+        expression: expression.to_owned(),
+        reason,
+    };
     if expression.len() > EXPRESSION_BYTES_MAX {
         return Err(syntax(format!("it is longer than {EXPRESSION_BYTES_MAX} bytes")));
     }
@@ -88,7 +96,11 @@ pub fn evaluate(expression: &str, metrics: &Metrics, champion: Option<&Metrics>)
                 "" => (String::new(), String::new()),
                 values => (format!(", with {values}"), format!(": {values}")),
             };
-            Ok(Verdict { held, text: format!("{verdict}: {expression}{with}"), short: format!("{verdict}{alone}") })
+            Ok(Verdict {
+                held,
+                text: format!("{verdict}: {expression}{with}"),
+                short: format!("{verdict}{alone}"),
+            })
         }
         Ok(other) => Err(error(format!("its result is {}, not true or false", other.type_of()))),
         Err(cause) => Err(error(one_line(&cause.to_string()))),
@@ -103,13 +115,26 @@ fn map(metrics: &Metrics) -> Value {
 fn values(named: &BTreeSet<(String, String)>, metrics: &Metrics, champion: Option<&Metrics>) -> String {
     let values = named.iter().rev().filter_map(|(variable, name)| {
         let from = if variable == "metrics" { Some(metrics) } else { champion };
-        Some(format!("{variable}.{name} = {}", from?.get(name)?))
+        Some(format!("{variable}.{name} = {}", shown(from?.get(name)?)))
     });
     let mut values: Vec<String> = values.collect();
     if champion.is_none() && named.iter().any(|(variable, _)| variable == "champion") {
         values.push("no champion yet".to_owned());
     }
     values.join(" and ")
+}
+
+/// A metric as people are shown it: six decimals are more than an evaluation can tell apart.
+#[must_use]
+pub fn shown(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    // What is smaller than that, or larger than digits can show, is written as it is.
+    if short.len() > 15 || (value != 0.0 && matches!(short, "0" | "-0")) {
+        value.to_string()
+    } else {
+        short.to_owned()
+    }
 }
 
 /// `metrics.NAME` and `champion.NAME` wherever the expression has them outside of its string literals.
@@ -120,20 +145,28 @@ fn named_metrics(expression: &str) -> BTreeSet<(String, String)> {
     while let Some(first) = rest.chars().next() {
         if first == '"' || first == '\'' {
             let inside = rest.get(1..).unwrap_or_default();
-            rest = inside.find(first).and_then(|end| inside.get(end + 1..)).unwrap_or_default();
+            rest = inside
+                .find(first)
+                .and_then(|end| inside.get(end + 1..))
+                .unwrap_or_default();
             before = first;
             continue;
         }
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !word(before) && before != '.' {
             for variable in ["metrics", "champion"] {
-                let Some(after) = rest.strip_prefix(variable).and_then(|after| after.trim_start().strip_prefix('.')) else {
+                let Some(after) = rest
+                    .strip_prefix(variable)
+                    .and_then(|after| after.trim_start().strip_prefix('.'))
+                else {
                     continue;
                 };
                 let after = after.trim_start();
                 let name = after.split(|c| !word(c)).next().unwrap_or_default();
                 // A name that is called is a method, `metrics.exists(…)`, not a metric.
-                let called = after.get(name.len()..).is_some_and(|after| after.trim_start().starts_with('('));
+                let called = after
+                    .get(name.len()..)
+                    .is_some_and(|after| after.trim_start().starts_with('('));
                 if !name.is_empty() && !called {
                     named.insert((variable.to_owned(), name.to_owned()));
                 }
@@ -178,6 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_short() {
+        for (value, expected) in [
+            (0.9, "0.9"),
+            (0.906_077_348, "0.906077"),
+            (0.0, "0"),
+            (1e-9, "0.000000001"),
+            (-12.5, "-12.5"),
+            (3.0, "3"),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
+    }
+
+    #[test]
     fn verdicts_have_the_numbers() {
         let verdict = evaluate(DEFAULT, &metrics(0.9), Some(&metrics(0.93))).unwrap();
         assert_eq!(
@@ -194,13 +241,19 @@ mod tests {
         for (expression, words) in [
             ("metrics.accuracy >", "does not parse"),
             ("", "does not parse"),
-            ("champion == null || metrics.recal > 0.5", "names `metrics.recal`, which the evaluation report does not have; it has accuracy, f1"),
+            (
+                "champion == null || metrics.recal > 0.5",
+                "names `metrics.recal`, which the evaluation report does not have; it has accuracy, f1",
+            ),
             ("metrics.accuracy", "not true or false"),
             ("precision > 0.5", "can't be evaluated"),
             ("metrics['recal'] > 0.5", "can't be evaluated"),
         ] {
             let error = evaluate(expression, &metrics(0.9), None).unwrap_err().to_string();
-            assert!(error.contains(words) && error.contains(expression), "{expression}: {error}");
+            assert!(
+                error.contains(words) && error.contains(expression),
+                "{expression}: {error}"
+            );
         }
         let long = "true || ".repeat(200) + "true";
         assert!(evaluate(&long, &metrics(0.9), None).is_err());

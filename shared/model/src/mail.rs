@@ -204,7 +204,7 @@ pub fn training_failed(
                 text.item(name, &number(value));
             }
         }
-        None => text.paragraph("It did not come as far as an evaluation, so there are no metrics."),
+        None => text.paragraph("There are no metrics: no usable evaluation report was found."),
     }
     text.notice(&format!("[signalbox] {model} training failed"))
 }

@@ -156,6 +156,12 @@ impl ModelPackageArn {
         self.label()
     }
 
+    /// The same for another release of the version, after one that ended before anything was deployed.
+    #[must_use]
+    pub fn release_token_after(&self, ended: &ReleaseId) -> String {
+        format!("{}-after-{ended}", self.label())
+    }
+
     /// Another version of the same group.
     #[must_use]
     pub fn with_version(&self, version: u32) -> Self {

@@ -154,7 +154,9 @@ impl ModelPackage {
     /// Whether the gate has judged the version and it passed.
     #[must_use]
     pub fn gate_held(&self) -> bool {
-        self.metadata.get(key::GATE).is_some_and(|verdict| verdict.starts_with("held"))
+        self.metadata
+            .get(key::GATE)
+            .is_some_and(|verdict| verdict.starts_with("held"))
     }
 
     /// Whether the version has served production traffic through a whole release.

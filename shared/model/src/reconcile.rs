@@ -59,23 +59,36 @@ pub fn decide(observed: Option<&Endpoint>, wanted: &Wanted<'_>, now: Timestamp) 
     let Some(endpoint) = observed else {
         return if wanted.asked {
             // It was there and is gone: somebody deleted it while it was created.
-            Step::Stuck { reason: "the endpoint was deleted while it was updated; retry the stage to create it again".to_owned() }
+            Step::Stuck {
+                reason: "the endpoint was deleted while it was updated; retry the stage to create it again".to_owned(),
+            }
         } else {
             Step::Create
         };
     };
     let ours = endpoint.config == wanted.config;
-    let pending_ours = endpoint.pending.as_ref().is_some_and(|pending| pending.config == wanted.config);
-    let reason = || endpoint.failure_reason.clone().unwrap_or_else(|| "SageMaker gives no reason".to_owned());
+    let pending_ours = endpoint
+        .pending
+        .as_ref()
+        .is_some_and(|pending| pending.config == wanted.config);
+    let reason = || {
+        endpoint
+            .failure_reason
+            .clone()
+            .unwrap_or_else(|| "SageMaker gives no reason".to_owned())
+    };
     match endpoint.status {
         Status::InService => match &endpoint.pending {
             Some(pending) if pending_ours => in_flight(pending, now),
             Some(pending) => waiting_for(&pending.config),
             None if ours => Step::Serving,
-            None if wanted.asked || was_asked(endpoint, wanted) => {
-                Step::RolledBack { serving: endpoint.config.clone(), reason: reason() }
-            }
-            None => Step::Update { from: endpoint.config.clone() },
+            None if wanted.asked || was_asked(endpoint, wanted) => Step::RolledBack {
+                serving: endpoint.config.clone(),
+                reason: reason(),
+            },
+            None => Step::Update {
+                from: endpoint.config.clone(),
+            },
         },
         Status::Creating if ours => wait("the endpoint is being created", 20),
         Status::Updating if pending_ours => match &endpoint.pending {
@@ -92,10 +105,15 @@ pub fn decide(observed: Option<&Endpoint>, wanted: &Wanted<'_>, now: Timestamp) 
         Status::RollingBack => wait("an alarm or a failure rolls the update back", 90),
         Status::Deleting => wait("waiting for the endpoint's deletion", 5),
         Status::OutOfService => Step::Stuck {
-            reason: "the endpoint is out of service and can't be updated; wait until it is in service, then retry the stage".to_owned(),
+            reason:
+                "the endpoint is out of service and can't be updated; wait until it is in service, then retry the stage"
+                    .to_owned(),
         },
         Status::Failed => Step::Stuck {
-            reason: format!("the endpoint has failed: {}; a failed endpoint can only be deleted: delete it and retry the stage", reason()),
+            reason: format!(
+                "the endpoint has failed: {}; a failed endpoint can only be deleted: delete it and retry the stage",
+                reason()
+            ),
         },
         Status::UpdateRollbackFailed if wanted.asked || was_asked(endpoint, wanted) => Step::Stuck {
             reason: format!(
@@ -104,7 +122,9 @@ pub fn decide(observed: Option<&Endpoint>, wanted: &Wanted<'_>, now: Timestamp) 
             ),
         },
         // Another's update left it so; updating again is what mends it.
-        Status::UpdateRollbackFailed => Step::Update { from: endpoint.config.clone() },
+        Status::UpdateRollbackFailed => Step::Update {
+            from: endpoint.config.clone(),
+        },
     }
 }
 
@@ -113,7 +133,10 @@ fn was_asked(endpoint: &Endpoint, wanted: &Wanted<'_>) -> bool {
 }
 
 fn wait(summary: &str, percent: u8) -> Step {
-    Step::Wait { summary: summary.to_owned(), percent }
+    Step::Wait {
+        summary: summary.to_owned(),
+        percent,
+    }
 }
 
 fn waiting_for(config: &str) -> Step {
@@ -131,7 +154,10 @@ fn in_flight(pending: &Pending, now: Timestamp) -> Step {
     };
     let minutes = pending.since.map(|since| now.duration_since(since).as_mins().max(0));
     let since = minutes.map_or_else(String::new, |minutes| format!(", for {minutes} min"));
-    let message = pending.message.as_deref().map_or_else(String::new, |message| format!(" ({message})"));
+    let message = pending
+        .message
+        .as_deref()
+        .map_or_else(String::new, |message| format!(" ({message})"));
     wait(&format!("{}: {phase}{since}{message}", pending.config), percent)
 }
 
@@ -154,11 +180,21 @@ mod tests {
             message: None,
             since: Some(time(NOW - 240)),
         });
-        Endpoint { status, config: config.into(), failure_reason: Some("alarm churn-5xx".into()), pending, modified_at: Some(time(NOW)) }
+        Endpoint {
+            status,
+            config: config.into(),
+            failure_reason: Some("alarm churn-5xx".into()),
+            pending,
+            modified_at: Some(time(NOW)),
+        }
     }
 
     fn wanted(asked: bool) -> Wanted<'static> {
-        Wanted { config: "new", asked, config_made_at: None }
+        Wanted {
+            config: "new",
+            asked,
+            config_made_at: None,
+        }
     }
 
     fn kind(step: &Step) -> &'static str {
@@ -196,7 +232,11 @@ mod tests {
         ] {
             let endpoint = endpoint(status, config, pending);
             let step = |asked| decide(Some(&endpoint), &wanted(asked), time(NOW));
-            assert_eq!((kind(&step(false)), kind(&step(true))), (fresh, asked), "{status:?} {config} {pending:?}");
+            assert_eq!(
+                (kind(&step(false)), kind(&step(true))),
+                (fresh, asked),
+                "{status:?} {config} {pending:?}"
+            );
         }
         assert_eq!(decide(None, &wanted(false), time(NOW)), Step::Create);
         assert_eq!(kind(&decide(None, &wanted(true), time(NOW))), "stuck");
@@ -206,7 +246,10 @@ mod tests {
     fn a_forgotten_request_is_known_by_the_configurations_age() {
         let endpoint = endpoint(Status::InService, "old", None);
         for (made, expected) in [(NOW - 1, "rolled back"), (NOW, "update"), (NOW + 1, "update")] {
-            let wanted = Wanted { config_made_at: Some(time(made)), ..wanted(false) };
+            let wanted = Wanted {
+                config_made_at: Some(time(made)),
+                ..wanted(false)
+            };
             assert_eq!(kind(&decide(Some(&endpoint), &wanted, time(NOW))), expected);
         }
     }
@@ -214,7 +257,9 @@ mod tests {
     #[test]
     fn says_what_is_happening() {
         let endpoint = endpoint(Status::Updating, "old", Some("new"));
-        let Step::Wait { summary, percent } = decide(Some(&endpoint), &wanted(true), time(NOW)) else { panic!() };
+        let Step::Wait { summary, percent } = decide(Some(&endpoint), &wanted(true), time(NOW)) else {
+            panic!()
+        };
         assert_eq!((summary.as_str(), percent), ("new: Baking, for 4 min", 70));
     }
 

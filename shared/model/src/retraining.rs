@@ -55,7 +55,9 @@ pub fn decide(cause: &Cause, executions: &[Execution], cooldown: SignedDuration,
     if let Cause::Data { new_objects, threshold } = cause
         && new_objects < threshold
     {
-        return Decision::Suppressed(format!("{new_objects} new objects of the {threshold} that start a training"));
+        return Decision::Suppressed(format!(
+            "{new_objects} new objects of the {threshold} that start a training"
+        ));
     }
     if let Some(running) = executions.iter().find(|execution| !execution.status.has_ended()) {
         return Decision::Suppressed(format!("a training is running: {}", running.arn));
@@ -64,24 +66,40 @@ pub fn decide(cause: &Cause, executions: &[Execution], cooldown: SignedDuration,
         let since = now.duration_since(started);
         if since < cooldown {
             let (since, cooldown) = (since.as_mins(), cooldown.as_mins());
-            return Decision::Suppressed(format!("the last training started {since} min ago, less than the cool-down of {cooldown} min"));
+            return Decision::Suppressed(format!(
+                "the last training started {since} min ago, less than the cool-down of {cooldown} min"
+            ));
         }
     }
     // The commit is that of the version which the pipeline has now: the last push that got as far as training.
-    let pushed = executions.iter().map(Execution::lineage).find(|lineage| lineage.commit.is_some());
+    let pushed = executions
+        .iter()
+        .map(Execution::lineage)
+        .find(|lineage| lineage.commit.is_some());
     let (trigger, name, evidence) = match cause {
         Cause::Schedule { due } => (Trigger::Schedule, due.to_string(), vec![("due", due.to_string())]),
         // However often it is counted, one training follows another.
-        Cause::Data { new_objects, .. } => (Trigger::Data, last.arn.clone(), vec![("newObjects", new_objects.to_string())]),
+        Cause::Data { new_objects, .. } => (
+            Trigger::Data,
+            last.arn.clone(),
+            vec![("newObjects", new_objects.to_string())],
+        ),
         Cause::Drift { alarm, reason, fired } => {
             let reason = reason.chars().take(500).collect();
-            (Trigger::Drift, format!("{alarm} {fired}"), vec![("alarm", alarm.clone()), ("reason", reason)])
+            (
+                Trigger::Drift,
+                format!("{alarm} {fired}"),
+                vec![("alarm", alarm.clone()), ("reason", reason)],
+            )
         }
     };
     let mut lineage = Lineage::of(trigger);
     lineage.commit = pushed.as_ref().and_then(|pushed| pushed.commit.clone());
     lineage.data = pushed.and_then(|pushed| pushed.data);
-    lineage.evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    lineage.evidence = evidence
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     let token = digest(&[b"retrain", trigger.as_str().as_bytes(), name.as_bytes()]);
     Decision::Start { token, lineage }
 }
@@ -108,7 +126,10 @@ mod tests {
     }
 
     fn data(new_objects: u32) -> Cause {
-        Cause::Data { new_objects, threshold: 10 }
+        Cause::Data {
+            new_objects,
+            threshold: 10,
+        }
     }
 
     fn at(cause: &Cause, executions: &[Execution], now: i64) -> Decision {
@@ -125,10 +146,15 @@ mod tests {
             (data(10), vec![running], 100, "a training is running: execution-0"),
             (data(10), vec![ended.clone()], 59, "59 min ago"),
         ] {
-            let Decision::Suppressed(reason) = at(&cause, &executions, now) else { panic!("{words}") };
+            let Decision::Suppressed(reason) = at(&cause, &executions, now) else {
+                panic!("{words}")
+            };
             assert!(reason.contains(words), "{reason}");
         }
-        assert!(matches!(at(&data(10), &[ended], 60), Decision::Start { .. }), "exactly at the end of the cool-down");
+        assert!(
+            matches!(at(&data(10), &[ended], 60), Decision::Start { .. }),
+            "exactly at the end of the cool-down"
+        );
     }
 
     #[test]
@@ -141,7 +167,11 @@ mod tests {
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(token(&data(10), 100), token(&data(12), 200), "counted again before anything was started");
+        assert_eq!(
+            token(&data(10), 100),
+            token(&data(12), 200),
+            "counted again before anything was started"
+        );
         let due = |minutes| Cause::Schedule { due: time(minutes) };
         assert_eq!(token(&due(90), 100), token(&due(90), 101));
         assert_ne!(token(&due(90), 100), token(&due(91), 100));

@@ -36,7 +36,13 @@ impl FromStr for Strategy {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let all = [Self::AllAtOnce, Self::BlueGreen, Self::Canary, Self::Linear, Self::Rolling];
+        let all = [
+            Self::AllAtOnce,
+            Self::BlueGreen,
+            Self::Canary,
+            Self::Linear,
+            Self::Rolling,
+        ];
         let found = all.into_iter().find(|strategy| strategy.as_str() == word);
         found.ok_or_else(|| "write all-at-once, blue-green, canary, linear or rolling".to_owned())
     }
@@ -115,7 +121,14 @@ pub struct PlanError(String);
 /// Where SageMaker would refuse the update, or where it would not do what the policy says.
 pub fn plan(policy: &Policy, instances: u32) -> Result<Plan, PlanError> {
     let refuse = |reason: String| Err(PlanError(reason));
-    let Policy { strategy, step_percent, wait_seconds, bake_seconds, timeout_seconds, .. } = *policy;
+    let Policy {
+        strategy,
+        step_percent,
+        wait_seconds,
+        bake_seconds,
+        timeout_seconds,
+        ..
+    } = *policy;
     let range = match strategy {
         Strategy::AllAtOnce | Strategy::BlueGreen => None,
         Strategy::Canary => Some((1, 50)),
@@ -140,16 +153,25 @@ pub fn plan(policy: &Policy, instances: u32) -> Result<Plan, PlanError> {
         }
     }
     if !(600..=28_800).contains(&timeout_seconds) {
-        return refuse(format!("RolloutTimeoutSeconds is {timeout_seconds}, but SageMaker takes 600 to 28800"));
+        return refuse(format!(
+            "RolloutTimeoutSeconds is {timeout_seconds}, but SageMaker takes 600 to 28800"
+        ));
     }
     if policy.alarms.len() > 10 {
-        return refuse(format!("{} alarms are named, but SageMaker takes at most 10", policy.alarms.len()));
+        return refuse(format!(
+            "{} alarms are named, but SageMaker takes at most 10",
+            policy.alarms.len()
+        ));
     }
     let steps = match strategy {
         Strategy::AllAtOnce | Strategy::BlueGreen | Strategy::Canary => 1,
         Strategy::Linear | Strategy::Rolling => 100_u32.div_ceil(step_percent.max(1)),
     };
-    let bake = if matches!(strategy, Strategy::AllAtOnce | Strategy::Rolling) { 0 } else { bake_seconds };
+    let bake = if matches!(strategy, Strategy::AllAtOnce | Strategy::Rolling) {
+        0
+    } else {
+        bake_seconds
+    };
     let waits = steps.saturating_mul(wait_seconds).saturating_add(bake);
     if waits >= timeout_seconds {
         return refuse(format!(
@@ -161,12 +183,27 @@ pub fn plan(policy: &Policy, instances: u32) -> Result<Plan, PlanError> {
         Strategy::Canary => Routing::Canary(step_percent),
         Strategy::Linear => Routing::Linear(step_percent),
         Strategy::Rolling => {
-            let traffic = Traffic::Rolling { batch_percent: step_percent, wait_seconds };
-            return Ok(Plan { traffic, timeout_seconds, alarms: policy.alarms.clone() });
+            let traffic = Traffic::Rolling {
+                batch_percent: step_percent,
+                wait_seconds,
+            };
+            return Ok(Plan {
+                traffic,
+                timeout_seconds,
+                alarms: policy.alarms.clone(),
+            });
         }
     };
-    let traffic = Traffic::BlueGreen { routing, wait_seconds, termination_wait_seconds: bake };
-    Ok(Plan { traffic, timeout_seconds, alarms: policy.alarms.clone() })
+    let traffic = Traffic::BlueGreen {
+        routing,
+        wait_seconds,
+        termination_wait_seconds: bake,
+    };
+    Ok(Plan {
+        traffic,
+        timeout_seconds,
+        alarms: policy.alarms.clone(),
+    })
 }
 
 impl Policy {
@@ -179,9 +216,13 @@ impl Policy {
         let step = format!("{whole} of {instances} instances, {share} % of the traffic");
         let (wait, bake) = (duration(self.wait_seconds), duration(self.bake_seconds));
         let how = match self.strategy {
-            Strategy::AllAtOnce => "all at once: all traffic shifts to the new fleet, and the old one is gone".to_owned(),
+            Strategy::AllAtOnce => {
+                "all at once: all traffic shifts to the new fleet, and the old one is gone".to_owned()
+            }
             Strategy::BlueGreen => format!("blue/green: all traffic shifts at once; the old fleet is kept for {bake}"),
-            Strategy::Canary => format!("canary: {step}, for {wait}; then the rest, and the old fleet is kept for {bake}"),
+            Strategy::Canary => {
+                format!("canary: {step}, for {wait}; then the rest, and the old fleet is kept for {bake}")
+            }
             Strategy::Linear => format!("linear: {step} every {wait}; then the old fleet is kept for {bake}"),
             Strategy::Rolling => format!("rolling: {step} every {wait}"),
         };
@@ -194,7 +235,11 @@ impl Policy {
 }
 
 fn duration(seconds: u32) -> String {
-    if seconds % 60 == 0 { format!("{} min", seconds / 60) } else { format!("{seconds} s") }
+    if seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
+    }
 }
 
 impl fmt::Display for Strategy {
@@ -221,11 +266,45 @@ mod tests {
     #[test]
     fn plans() {
         for (strategy, expected) in [
-            (Strategy::AllAtOnce, Traffic::BlueGreen { routing: Routing::AllAtOnce, wait_seconds: 300, termination_wait_seconds: 0 }),
-            (Strategy::BlueGreen, Traffic::BlueGreen { routing: Routing::AllAtOnce, wait_seconds: 300, termination_wait_seconds: 600 }),
-            (Strategy::Canary, Traffic::BlueGreen { routing: Routing::Canary(10), wait_seconds: 300, termination_wait_seconds: 600 }),
-            (Strategy::Linear, Traffic::BlueGreen { routing: Routing::Linear(10), wait_seconds: 300, termination_wait_seconds: 600 }),
-            (Strategy::Rolling, Traffic::Rolling { batch_percent: 10, wait_seconds: 300 }),
+            (
+                Strategy::AllAtOnce,
+                Traffic::BlueGreen {
+                    routing: Routing::AllAtOnce,
+                    wait_seconds: 300,
+                    termination_wait_seconds: 0,
+                },
+            ),
+            (
+                Strategy::BlueGreen,
+                Traffic::BlueGreen {
+                    routing: Routing::AllAtOnce,
+                    wait_seconds: 300,
+                    termination_wait_seconds: 600,
+                },
+            ),
+            (
+                Strategy::Canary,
+                Traffic::BlueGreen {
+                    routing: Routing::Canary(10),
+                    wait_seconds: 300,
+                    termination_wait_seconds: 600,
+                },
+            ),
+            (
+                Strategy::Linear,
+                Traffic::BlueGreen {
+                    routing: Routing::Linear(10),
+                    wait_seconds: 300,
+                    termination_wait_seconds: 600,
+                },
+            ),
+            (
+                Strategy::Rolling,
+                Traffic::Rolling {
+                    batch_percent: 10,
+                    wait_seconds: 300,
+                },
+            ),
         ] {
             let plan = plan(&policy(strategy), 2).unwrap();
             assert_eq!((plan.traffic, plan.timeout_seconds), (expected, 7200), "{strategy}");
@@ -237,7 +316,12 @@ mod tests {
     fn what_cannot_work_is_refused_with_what_to_change() {
         type Change = fn(&mut Policy);
         let table: [(Strategy, u32, Change, &str); 8] = [
-            (Strategy::Canary, 1, |_| {}, "raise it, or set RolloutStrategy to blue-green"),
+            (
+                Strategy::Canary,
+                1,
+                |_| {},
+                "raise it, or set RolloutStrategy to blue-green",
+            ),
             (Strategy::Canary, 4, |p| p.step_percent = 51, "canary takes 1 to 50"),
             (Strategy::Linear, 4, |p| p.step_percent = 9, "linear takes 10 to 50"),
             (Strategy::Rolling, 4, |p| p.step_percent = 4, "rolling takes 5 to 50"),

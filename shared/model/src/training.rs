@@ -109,8 +109,15 @@ pub fn ending(execution: &Execution, steps: &[Step]) -> Ending {
         Status::Executing | Status::Stopping => Ending::Running,
         Status::Stopped => Ending::Stopped,
         Status::Succeeded => {
-            let registered: Vec<_> = steps.iter().filter_map(|step| step.registered.as_deref()?.parse().ok()).collect();
-            if registered.is_empty() { Ending::Nothing } else { Ending::Registered(registered) }
+            let registered: Vec<_> = steps
+                .iter()
+                .filter_map(|step| step.registered.as_deref()?.parse().ok())
+                .collect();
+            if registered.is_empty() {
+                Ending::Nothing
+            } else {
+                Ending::Registered(registered)
+            }
         }
         Status::Failed => {
             let failed = steps.iter().find(|step| step.status == "Failed");
@@ -151,15 +158,30 @@ mod tests {
     #[test]
     fn endings() {
         let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7";
-        let failed = |step: Option<&str>, reason: &str| Ending::Failed { step: step.map(str::to_owned), reason: reason.into() };
+        let failed = |step: Option<&str>, reason: &str| Ending::Failed {
+            step: step.map(str::to_owned),
+            reason: reason.into(),
+        };
         for (status, step, expected) in [
             (Status::Executing, step("Executing", None, None), Ending::Running),
             (Status::Stopping, step("Stopping", None, None), Ending::Running),
             (Status::Stopped, step("Stopped", None, None), Ending::Stopped),
-            (Status::Succeeded, step("Succeeded", None, Some(arn)), Ending::Registered(vec![arn.parse().unwrap()])),
+            (
+                Status::Succeeded,
+                step("Succeeded", None, Some(arn)),
+                Ending::Registered(vec![arn.parse().unwrap()]),
+            ),
             (Status::Succeeded, step("Succeeded", None, None), Ending::Nothing),
-            (Status::Failed, step("Failed", Some("exit code: 1"), None), failed(Some("S"), "exit code: 1")),
-            (Status::Failed, step("Succeeded", None, None), failed(None, "Step failure: One or multiple steps failed.")),
+            (
+                Status::Failed,
+                step("Failed", Some("exit code: 1"), None),
+                failed(Some("S"), "exit code: 1"),
+            ),
+            (
+                Status::Failed,
+                step("Succeeded", None, None),
+                failed(None, "Step failure: One or multiple steps failed."),
+            ),
         ] {
             assert_eq!(ending(&execution(status, None), &[step]), expected);
         }

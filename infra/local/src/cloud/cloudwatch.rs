@@ -43,7 +43,7 @@ struct Alarm {
     datapoints_to_alarm: usize,
     threshold: f64,
     comparison: Comparison,
-    missing: Missing,
+    missing: Gap,
     actions: Vec<String>,
     state: &'static str,
     reason: String,
@@ -70,8 +70,9 @@ enum Comparison {
     LessOrEqual,
 }
 
+/// What a period without data counts as: `TreatMissingData`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Missing {
+enum Gap {
     Missing,
     NotBreaching,
     Breaching,
@@ -123,7 +124,9 @@ impl Number {
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.parse().ok(),
         };
-        number.filter(|number| number.is_finite()).ok_or_else(|| resource.wrong(format!("`{name}` is not a number")))
+        number
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| resource.wrong(format!("`{name}` is not a number")))
     }
 
     fn whole(&self, resource: &Resource, name: &str) -> Result<i64, TemplateError> {
@@ -151,7 +154,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         return Err(resource.unsupported("this resource type"));
     }
     let properties: AlarmProperties = resource.read()?;
-    let statistic = match (properties.statistic.as_deref(), properties.extended_statistic.as_deref()) {
+    let statistic = match (
+        properties.statistic.as_deref(),
+        properties.extended_statistic.as_deref(),
+    ) {
         (Some("Average"), None) => Statistic::Average,
         (Some("Sum"), None) => Statistic::Sum,
         (Some("Minimum"), None) => Statistic::Minimum,
@@ -162,7 +168,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
             Statistic::Percentile(percent.ok_or_else(|| resource.unsupported(format!("the statistic {text}")))?)
         }
-        _ => return Err(resource.wrong("exactly one of `Statistic` and `ExtendedStatistic` is needed, of those that CloudWatch has")),
+        _ => {
+            return Err(resource
+                .wrong("exactly one of `Statistic` and `ExtendedStatistic` is needed, of those that CloudWatch has"));
+        }
     };
     let comparison = match properties.comparison_operator.as_str() {
         "GreaterThanThreshold" => Comparison::Greater,
@@ -172,15 +181,18 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         other => return Err(resource.unsupported(format!("the comparison {other}"))),
     };
     let missing = match properties.treat_missing_data.as_deref() {
-        None | Some("missing") => Missing::Missing,
-        Some("notBreaching") => Missing::NotBreaching,
-        Some("breaching") => Missing::Breaching,
-        Some("ignore") => Missing::Ignore,
+        None | Some("missing") => Gap::Missing,
+        Some("notBreaching") => Gap::NotBreaching,
+        Some("breaching") => Gap::Breaching,
+        Some("ignore") => Gap::Ignore,
         Some(other) => return Err(resource.wrong(format!("`TreatMissingData` is `{other}`"))),
     };
     let name = properties.alarm_name.unwrap_or_else(|| resource.physical_id.clone());
-    let dimensions: Vec<(&str, &str)> =
-        properties.dimensions.iter().map(|dimension| (dimension.name.as_str(), dimension.value.as_str())).collect();
+    let dimensions: Vec<(&str, &str)> = properties
+        .dimensions
+        .iter()
+        .map(|dimension| (dimension.name.as_str(), dimension.value.as_str()))
+        .collect();
     let metric = metric_key(&properties.namespace, &properties.metric_name, &dimensions);
     let evaluation_periods = properties.evaluation_periods.whole(resource, "EvaluationPeriods")?;
     let datapoints = match &properties.datapoints_to_alarm {
@@ -212,8 +224,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
 }
 
 fn metric_key(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> MetricKey {
-    let mut dimensions: Vec<(String, String)> =
-        dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut dimensions: Vec<(String, String)> = dimensions
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     dimensions.sort();
     (namespace.to_owned(), name.to_owned(), dimensions)
 }
@@ -226,7 +240,10 @@ pub(crate) fn put_metric(cloud: &mut Cloud, namespace: &str, name: &str, dimensi
     let minutes = cloud.cloudwatch.metrics.entry(key).or_default();
     match minutes.back_mut() {
         Some(minute) if minute.number == number => minute.values.push(value),
-        _ => minutes.push_back(Minute { number, values: vec![value] }),
+        _ => minutes.push_back(Minute {
+            number,
+            values: vec![value],
+        }),
     }
     if minutes.len() > MINUTES_KEPT {
         minutes.pop_front();
@@ -244,7 +261,9 @@ pub(crate) fn alarm_state(cloud: &Cloud, name: &str) -> Option<String> {
 /// Sets the timer for the end of the alarm's period, unless one is set.
 fn tick(cloud: &mut Cloud, name: &str) {
     let now = cloud.now();
-    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else { return };
+    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
+        return;
+    };
     if alarm.ticking {
         return;
     }
@@ -276,7 +295,12 @@ impl Alarm {
 }
 
 impl Statistic {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of requests"
+    )]
     fn of(self, values: &mut [f64]) -> Option<f64> {
         if values.is_empty() {
             return None;
@@ -328,19 +352,21 @@ fn datapoints(cloud: &Cloud, alarm: &Alarm) -> Vec<Option<f64>> {
 }
 
 fn evaluate(cloud: &mut Cloud, name: &str) {
-    let Some(alarm) = cloud.cloudwatch.alarms.get(name) else { return };
+    let Some(alarm) = cloud.cloudwatch.alarms.get(name) else {
+        return;
+    };
     let points = datapoints(cloud, alarm);
     let known: Vec<f64> = points.iter().filter_map(|point| *point).collect();
     let breaching = points.iter().filter(|point| match point {
         Some(value) => alarm.breaches(*value),
-        None => alarm.missing == Missing::Breaching,
+        None => alarm.missing == Gap::Breaching,
     });
     let breaching = breaching.count();
     let (state, counted) = if breaching >= alarm.datapoints_to_alarm {
         ("ALARM", breaching)
-    } else if known.is_empty() && alarm.missing == Missing::Missing {
+    } else if known.is_empty() && alarm.missing == Gap::Missing {
         ("INSUFFICIENT_DATA", 0)
-    } else if known.is_empty() && alarm.missing == Missing::Ignore {
+    } else if known.is_empty() && alarm.missing == Gap::Ignore {
         (alarm.state, 0)
     } else {
         ("OK", alarm.evaluation_periods - breaching)
@@ -350,7 +376,10 @@ fn evaluate(cloud: &mut Cloud, name: &str) {
         let was = if state == "ALARM" { "was" } else { "was not" };
         let values: Vec<String> = known.iter().map(|value| format!("{value}")).collect();
         let reason = if known.is_empty() {
-            format!("Threshold Crossed: no datapoints were received for {} periods", alarm.evaluation_periods)
+            format!(
+                "Threshold Crossed: no datapoints were received for {} periods",
+                alarm.evaluation_periods
+            )
         } else {
             format!(
                 "Threshold Crossed: {counted} out of the last {} datapoints [{}] {was} {} the threshold ({}) (minimum {} datapoints \
@@ -369,7 +398,9 @@ fn evaluate(cloud: &mut Cloud, name: &str) {
         });
         set_state(cloud, name, state, reason, &data);
     }
-    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else { return };
+    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
+        return;
+    };
     alarm.ticking = false;
     if busy {
         tick(cloud, name);
@@ -383,7 +414,9 @@ fn stamp(time: Timestamp) -> String {
 
 fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String, data: &Value) {
     let now = cloud.now();
-    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else { return };
+    let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
+        return;
+    };
     let side = |state: &str, reason: &str, since: Timestamp| json!({"value": state, "reason": reason, "timestamp": stamp(since)});
     let previous = side(alarm.state, &alarm.reason, alarm.since);
     alarm.state = state;
@@ -394,7 +427,10 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         members.insert("reasonData".to_owned(), data.to_string().into());
     }
     let (namespace, metric, dimensions) = &alarm.metric;
-    let dimensions: Map<String, Value> = dimensions.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let dimensions: Map<String, Value> = dimensions
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
     let configuration = json!({
         "description": alarm.description,
         "metrics": [{
@@ -408,9 +444,16 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         }],
     });
     let (arn, actions, reason) = (alarm.arn.clone(), alarm.actions.clone(), alarm.reason.clone());
-    let detail = json!({"alarmName": name, "configuration": configuration, "previousState": previous, "state": current});
+    let detail =
+        json!({"alarmName": name, "configuration": configuration, "previousState": previous, "state": current});
     cloud.note("cloudwatch", name, "alarm", json!({"state": state, "reason": reason}));
-    events::put(cloud, "aws.cloudwatch", "CloudWatch Alarm State Change", vec![arn.clone()], detail);
+    events::put(
+        cloud,
+        "aws.cloudwatch",
+        "CloudWatch Alarm State Change",
+        vec![arn.clone()],
+        detail,
+    );
     if state == "ALARM" {
         sagemaker::on_alarm(cloud, name);
         let region = cloud.target().region.clone();
@@ -421,7 +464,12 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         let subject: String = format!("ALARM: \"{name}\" in {region}").chars().take(99).collect();
         for action in actions {
             if let Err(error) = sns::publish_as_service(cloud, &action, Some(&subject), &message.to_string()) {
-                cloud.note("cloudwatch", name, "action-failed", json!({"action": action, "error": error.to_string()}));
+                cloud.note(
+                    "cloudwatch",
+                    name,
+                    "action-failed",
+                    json!({"action": action, "error": error.to_string()}),
+                );
             }
         }
     }
@@ -439,20 +487,34 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                     && name.starts_with(text("AlarmNamePrefix"))
                     && (text("StateValue").is_empty() || text("StateValue") == alarm.state)
             };
-            let alarms = cloud.cloudwatch.alarms.iter().filter(wanted).map(|(name, alarm)| describe(name, alarm));
+            let alarms = cloud
+                .cloudwatch
+                .alarms
+                .iter()
+                .filter(wanted)
+                .map(|(name, alarm)| describe(name, alarm));
             Ok(json!({"MetricAlarms": alarms.collect::<Vec<_>>(), "CompositeAlarms": []}))
         }
         "SetAlarmState" => {
             let name = text("AlarmName");
             if !cloud.cloudwatch.alarms.contains_key(name) {
-                return Err(ApiError { status: 404, ..ApiError::new("ResourceNotFound", format!("{name} does not exist")) });
+                return Err(ApiError {
+                    status: 404,
+                    ..ApiError::new("ResourceNotFound", format!("{name} does not exist"))
+                });
             }
             let state = match text("StateValue") {
                 "ALARM" => "ALARM",
                 "OK" => "OK",
                 _ => "INSUFFICIENT_DATA",
             };
-            set_state(cloud, name, state, text("StateReason").to_owned(), &json!({"version": "1.0"}));
+            set_state(
+                cloud,
+                name,
+                state,
+                text("StateReason").to_owned(),
+                &json!({"version": "1.0"}),
+            );
             // The next evaluation puts it right again.
             tick(cloud, name);
             Ok(json!({}))
@@ -460,14 +522,32 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         "PutMetricData" => {
             for datum in list("MetricData") {
                 let name = datum.get("MetricName").and_then(Value::as_str).unwrap_or_default();
-                let dimensions = datum.get("Dimensions").and_then(Value::as_array).cloned().unwrap_or_default();
-                let part = |dimension: &Value, part: &str| dimension.get(part).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let dimensions: Vec<(String, String)> =
-                    dimensions.iter().map(|dimension| (part(dimension, "Name"), part(dimension, "Value"))).collect();
-                let dimensions: Vec<(&str, &str)> =
-                    dimensions.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let dimensions = datum
+                    .get("Dimensions")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
+                let part = |dimension: &Value, part: &str| {
+                    dimension
+                        .get(part)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let dimensions: Vec<(String, String)> = dimensions
+                    .iter()
+                    .map(|dimension| (part(dimension, "Name"), part(dimension, "Value")))
+                    .collect();
+                let dimensions: Vec<(&str, &str)> = dimensions
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
                 let one = datum.get("Value").and_then(Value::as_f64);
-                let many = datum.get("Values").and_then(Value::as_array).cloned().unwrap_or_default();
+                let many = datum
+                    .get("Values")
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
                 for value in one.into_iter().chain(many.iter().filter_map(Value::as_f64)) {
                     put_metric(cloud, text("Namespace"), name, &dimensions, value);
                 }
@@ -484,12 +564,18 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             });
             Ok(json!({"Metrics": metrics.collect::<Vec<_>>()}))
         }
-        _ => Err(ApiError::new("UnknownOperationException", format!("the local cloud has no cloudwatch:{operation}"))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("the local cloud has no cloudwatch:{operation}"),
+        )),
     }
 }
 
 fn pairs(dimensions: &[(String, String)]) -> Vec<Value> {
-    dimensions.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
+    dimensions
+        .iter()
+        .map(|(name, value)| json!({"Name": name, "Value": value}))
+        .collect()
 }
 
 fn describe(name: &str, alarm: &Alarm) -> Value {
@@ -507,7 +593,11 @@ fn describe(name: &str, alarm: &Alarm) -> Value {
         "StateValue": alarm.state, "StateReason": alarm.reason, "StateUpdatedTimestamp": alarm.since.as_second(),
         "ActionsEnabled": true, "AlarmActions": alarm.actions,
     });
-    let member = if matches!(alarm.statistic, Statistic::Percentile(_)) { "ExtendedStatistic" } else { "Statistic" };
+    let member = if matches!(alarm.statistic, Statistic::Percentile(_)) {
+        "ExtendedStatistic"
+    } else {
+        "Statistic"
+    };
     if let Some(members) = described.as_object_mut() {
         members.insert(member.to_owned(), alarm.statistic.name().into());
     }
@@ -525,7 +615,12 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
 #[cfg(test)]
 pub(crate) fn sum(cloud: &Cloud, namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> (f64, usize) {
     let minutes = cloud.cloudwatch.metrics.get(&metric_key(namespace, name, dimensions));
-    let values = || minutes.into_iter().flatten().flat_map(|minute| minute.values.iter().copied());
+    let values = || {
+        minutes
+            .into_iter()
+            .flatten()
+            .flat_map(|minute| minute.values.iter().copied())
+    };
     (values().sum(), values().count())
 }
 
@@ -542,7 +637,7 @@ pub(crate) fn set_alarm(cloud: &mut Cloud, name: &str, state: &'static str) {
         datapoints_to_alarm: 1,
         threshold: 0.0,
         comparison: Comparison::Greater,
-        missing: Missing::Ignore,
+        missing: Gap::Ignore,
         actions: Vec::new(),
         state,
         reason: String::new(),

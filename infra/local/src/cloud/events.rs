@@ -89,7 +89,11 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         if service == "codepipeline" && target.role_arn.is_none() {
             return Err(resource.wrong(format!("the target `{}` needs a RoleArn", target.id)));
         }
-        for path in target.input_transformer.iter().flat_map(|transformer| transformer.input_paths_map.values()) {
+        for path in target
+            .input_transformer
+            .iter()
+            .flat_map(|transformer| transformer.input_paths_map.values())
+        {
             if !path.starts_with("$.") || path.contains(['[', '*', '?']) {
                 return Err(resource.unsupported(format!("the input path `{path}`")));
             }
@@ -125,7 +129,10 @@ pub(crate) fn put(cloud: &mut Cloud, source: &str, detail_type: &str, resources:
     });
     #[cfg(test)]
     cloud.events.put.push(event.clone());
-    cloud.after(SignedDuration::ZERO, super::Timer::Events(Timer::Deliver(Box::new(event))));
+    cloud.after(
+        SignedDuration::ZERO,
+        super::Timer::Events(Timer::Deliver(Box::new(event))),
+    );
 }
 
 /// The events so far.
@@ -142,14 +149,17 @@ pub(crate) fn take(cloud: &mut Cloud) -> Vec<Value> {
 
 /// EventBridge's times have no fraction of a second.
 fn seconds(time: jiff::Timestamp) -> String {
-    jiff::Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+    jiff::Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
 }
 
 fn deliver(cloud: &mut Cloud, event: &Value) {
     let rules = cloud.events.rules.values();
     let matching = rules.filter(|rule| rule.enabled && rule.pattern.matches(event));
-    let targets: Vec<(String, Target)> =
-        matching.flat_map(|rule| rule.targets.iter().map(|target| (rule.arn.clone(), target.clone()))).collect();
+    let targets: Vec<(String, Target)> = matching
+        .flat_map(|rule| rule.targets.iter().map(|target| (rule.arn.clone(), target.clone())))
+        .collect();
     for (rule_arn, target) in targets {
         let input = input(&target, event);
         let service = target.arn.split(':').nth(2).unwrap_or_default();
@@ -164,7 +174,12 @@ fn deliver(cloud: &mut Cloud, event: &Value) {
             }
         };
         if let Err(error) = done {
-            cloud.note("events", &rule_arn, "delivery-failed", json!({"target": target.arn, "error": error.to_string()}));
+            cloud.note(
+                "events",
+                &rule_arn,
+                "delivery-failed",
+                json!({"target": target.arn, "error": error.to_string()}),
+            );
             if let Some(queue) = &target.dead_letter_config {
                 let attribute = |value: &str| json!({"DataType": "String", "StringValue": value});
                 let attributes = json!({
@@ -183,7 +198,9 @@ fn input(target: &Target, event: &Value) -> Value {
     if let Some(input) = &target.input {
         return serde_json::from_str(input).unwrap_or_else(|_| input.as_str().into());
     }
-    let Some(transformer) = &target.input_transformer else { return event.clone() };
+    let Some(transformer) = &target.input_transformer else {
+        return event.clone();
+    };
     // `"…<variable>…"` is a text, whose variables are put in as they are; `{…<variable>…}` is JSON, with the variables' JSON.
     let template = transformer.input_template.trim();
     let is_text = template.starts_with('"');
@@ -219,18 +236,32 @@ struct Entry {
 }
 
 fn put_events(cloud: &mut Cloud, input: &Value) -> Value {
-    let entries = input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
+    let entries = input
+        .get("Entries")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let mut failed = 0;
     let mut results = Vec::with_capacity(entries.len());
     for entry in entries {
         let refused = |code: &str, message: &str| json!({"ErrorCode": code, "ErrorMessage": message});
         let result = match serde_json::from_value::<Entry>(entry) {
-            Ok(Entry { source: Some(source), detail_type: Some(kind), detail: Some(detail), resources, event_bus_name }) => {
+            Ok(Entry {
+                source: Some(source),
+                detail_type: Some(kind),
+                detail: Some(detail),
+                resources,
+                event_bus_name,
+            }) => {
                 let detail = serde_json::from_str::<Value>(&detail);
                 let bus = event_bus_name.unwrap_or_else(|| "default".to_owned());
                 match detail {
-                    _ if source.starts_with("aws.") => refused("NotAuthorizedForSourceException", "Not authorized for the source."),
-                    _ if bus.rsplit('/').next() != Some("default") => refused("ResourceNotFoundException", "Event bus does not exist."),
+                    _ if source.starts_with("aws.") => {
+                        refused("NotAuthorizedForSourceException", "Not authorized for the source.")
+                    }
+                    _ if bus.rsplit('/').next() != Some("default") => {
+                        refused("ResourceNotFoundException", "Event bus does not exist.")
+                    }
                     Ok(detail @ Value::Object(_)) => {
                         put(cloud, &source, &kind, resources, detail);
                         json!({"EventId": cloud.uuid()})
@@ -238,11 +269,18 @@ fn put_events(cloud: &mut Cloud, input: &Value) -> Value {
                     _ => refused("MalformedDetail", "Detail is malformed."),
                 }
             }
-            Ok(Entry { source: None, .. }) => refused("InvalidArgument", "Parameter Source is not valid. Reason: Source is a required argument."),
-            Ok(Entry { detail_type: None, .. }) => {
-                refused("InvalidArgument", "Parameter DetailType is not valid. Reason: DetailType is a required argument.")
-            }
-            Ok(_) => refused("InvalidArgument", "Parameter Detail is not valid. Reason: Detail is a required argument."),
+            Ok(Entry { source: None, .. }) => refused(
+                "InvalidArgument",
+                "Parameter Source is not valid. Reason: Source is a required argument.",
+            ),
+            Ok(Entry { detail_type: None, .. }) => refused(
+                "InvalidArgument",
+                "Parameter DetailType is not valid. Reason: DetailType is a required argument.",
+            ),
+            Ok(_) => refused(
+                "InvalidArgument",
+                "Parameter Detail is not valid. Reason: Detail is a required argument.",
+            ),
             Err(error) => refused("InvalidArgument", &error.to_string()),
         };
         failed += usize::from(result.get("ErrorCode").is_some());
@@ -263,7 +301,9 @@ fn test_event_pattern(input: &Value) -> Result<Value, ApiError> {
         .into_iter()
         .find(|name| event.get(name).is_none());
     if let Some(missing) = missing {
-        return Err(ApiError::validation(format!("Parameter Event is not valid. Reason: {missing} is a required field.")));
+        return Err(ApiError::validation(format!(
+            "Parameter Event is not valid. Reason: {missing} is a required field."
+        )));
     }
     Ok(json!({"Result": pattern.matches(&event)}))
 }
@@ -283,15 +323,25 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
     };
     let rule = |cloud: &Cloud, name: &str| {
         let rule = cloud.events.rules.get_key_value(name);
-        let missing = || ApiError::new("ResourceNotFoundException", format!("Rule {name} does not exist on EventBus default."));
-        rule.map(|(name, rule)| (describe(name, rule), rule.targets.clone())).ok_or_else(missing)
+        let missing = || {
+            ApiError::new(
+                "ResourceNotFoundException",
+                format!("Rule {name} does not exist on EventBus default."),
+            )
+        };
+        rule.map(|(name, rule)| (describe(name, rule), rule.targets.clone()))
+            .ok_or_else(missing)
     };
     match operation {
         "PutEvents" => Ok(put_events(cloud, input)),
         "TestEventPattern" => test_event_pattern(input),
         "DescribeRule" => Ok(rule(cloud, text("Name"))?.0),
         "ListRules" => {
-            let rules = cloud.events.rules.iter().filter(|(name, _)| name.starts_with(text("NamePrefix")));
+            let rules = cloud
+                .events
+                .rules
+                .iter()
+                .filter(|(name, _)| name.starts_with(text("NamePrefix")));
             Ok(json!({"Rules": rules.map(|(name, rule)| describe(name, rule)).collect::<Vec<_>>()}))
         }
         "ListTargetsByRule" => {
@@ -299,7 +349,10 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             let targets = targets.iter().map(|target| json!({"Id": target.id, "Arn": target.arn}));
             Ok(json!({"Targets": targets.collect::<Vec<_>>()}))
         }
-        _ => Err(ApiError::new("UnknownOperationException", format!("the local cloud has no events:{operation}"))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("the local cloud has no events:{operation}"),
+        )),
     }
 }
 
@@ -333,7 +386,10 @@ mod tests {
         let event = json!({"detail": {"who": "a \"b\"\n"}});
         for (template, expected) in [
             ("\"by <who>, <none>.\"", json!("by a \"b\"\n, .")),
-            ("{\"who\": <who>, \"none\": <none>}", json!({"who": "a \"b\"\n", "none": null})),
+            (
+                "{\"who\": <who>, \"none\": <none>}",
+                json!({"who": "a \"b\"\n", "none": null}),
+            ),
         ] {
             assert_eq!(input(&target(template), &event), expected, "{template}");
         }

@@ -97,7 +97,12 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let properties: PolicyProperties = resource.read()?;
             let statements = read_policy(resource, &properties.policy_document)?;
             for role in &properties.roles {
-                cloud.iam.roles.entry(role.clone()).or_default().extend(statements.iter().cloned());
+                cloud
+                    .iam
+                    .roles
+                    .entry(role.clone())
+                    .or_default()
+                    .extend(statements.iter().cloned());
             }
             Ok(())
         }
@@ -113,7 +118,9 @@ fn read_policy(resource: &Resource, document: &Value) -> Result<Vec<Statement>, 
     };
     let mut read = Vec::with_capacity(statements.len());
     for statement in statements {
-        let members = statement.as_object().ok_or_else(|| resource.wrong("a statement is not an object"))?;
+        let members = statement
+            .as_object()
+            .ok_or_else(|| resource.wrong("a statement is not an object"))?;
         read.push(read_statement(resource, members)?);
     }
     Ok(read)
@@ -131,20 +138,38 @@ fn read_statement(resource: &Resource, members: &Map<String, Value>) -> Result<S
     };
     let strings = |name: &str| {
         let strings = members.get(name).map(texts).unwrap_or_default();
-        if strings.is_empty() { Err(resource.wrong(format!("a statement has no `{name}`"))) } else { Ok(strings) }
+        if strings.is_empty() {
+            Err(resource.wrong(format!("a statement has no `{name}`")))
+        } else {
+            Ok(strings)
+        }
     };
     let mut conditions = Vec::new();
-    for (operator, keys) in members.get("Condition").and_then(Value::as_object).into_iter().flatten() {
+    for (operator, keys) in members
+        .get("Condition")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let operator = match operator.as_str() {
             "StringEquals" | "ArnEquals" | "Bool" => Operator::Equals,
             "StringLike" | "ArnLike" => Operator::Like,
             other => return Err(resource.unsupported(format!("the condition operator `{other}`"))),
         };
         for (key, values) in keys.as_object().into_iter().flatten() {
-            conditions.push(Condition { operator, key: key.to_ascii_lowercase(), values: texts(values) });
+            conditions.push(Condition {
+                operator,
+                key: key.to_ascii_lowercase(),
+                values: texts(values),
+            });
         }
     }
-    Ok(Statement { allow, actions: strings("Action")?, resources: strings("Resource")?, conditions })
+    Ok(Statement {
+        allow,
+        actions: strings("Action")?,
+        resources: strings("Resource")?,
+        conditions,
+    })
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -176,15 +201,24 @@ impl Statement {
     fn applies(&self, ask: &Ask) -> bool {
         // Actions are compared without regard to case, resources with.
         let action = ask.action.to_ascii_lowercase();
-        self.actions.iter().any(|pattern| like(pattern.to_ascii_lowercase().as_bytes(), action.as_bytes()))
-            && self.resources.iter().any(|pattern| like(pattern.as_bytes(), ask.resource.as_bytes()))
+        self.actions
+            .iter()
+            .any(|pattern| like(pattern.to_ascii_lowercase().as_bytes(), action.as_bytes()))
+            && self
+                .resources
+                .iter()
+                .any(|pattern| like(pattern.as_bytes(), ask.resource.as_bytes()))
             && self.conditions.iter().all(|condition| condition.holds(ask))
     }
 }
 
 impl Condition {
     fn holds(&self, ask: &Ask) -> bool {
-        let value = ask.context.iter().find(|(key, _)| key.eq_ignore_ascii_case(&self.key)).map(|(_, value)| value);
+        let value = ask
+            .context
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(&self.key))
+            .map(|(_, value)| value);
         value.is_some_and(|value| {
             self.values.iter().any(|wanted| match self.operator {
                 Operator::Equals => wanted == value,
@@ -205,7 +239,11 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn new(action: &str, resource: impl Into<String>) -> Self {
-        Self { action: action.to_owned(), resource: resource.into(), context: Vec::new() }
+        Self {
+            action: action.to_owned(),
+            resource: resource.into(),
+            context: Vec::new(),
+        }
     }
 
     fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
@@ -216,7 +254,9 @@ impl Ask {
 
 /// Whether the caller may do that.
 pub(crate) fn allowed(cloud: &Cloud, caller: &Caller, ask: &Ask) -> bool {
-    let Caller::Function { role_arn, .. } = caller else { return true };
+    let Caller::Function { role_arn, .. } = caller else {
+        return true;
+    };
     let role = role_arn.rsplit('/').next().unwrap_or_default();
     let statements = cloud.iam.roles.get(role).map(Vec::as_slice).unwrap_or_default();
     let mut applying = statements.iter().filter(|statement| statement.applies(ask)).peekable();
@@ -231,7 +271,9 @@ pub(crate) fn authorize(
     operation: &str,
     input: &Value,
 ) -> Result<(), ApiError> {
-    let Caller::Function { name, role_arn } = caller else { return Ok(()) };
+    let Caller::Function { name, role_arn } = caller else {
+        return Ok(());
+    };
     for ask in required(cloud, service, operation, input) {
         if !allowed(cloud, caller, &ask) {
             let role = role_arn.rsplit('/').next().unwrap_or_default();
@@ -246,7 +288,10 @@ pub(crate) fn authorize(
                 Service::Sns => ("AuthorizationError", 403),
                 _ => ("AccessDeniedException", 400),
             };
-            return Err(ApiError { status, ..ApiError::new(code, message) });
+            return Err(ApiError {
+                status,
+                ..ApiError::new(code, message)
+            });
         }
     }
     Ok(())
@@ -285,7 +330,10 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
             if names.is_empty() {
                 return vec![ask("*".to_owned())];
             }
-            names.iter().map(|name| ask(cloud.arn("cloudwatch", &format!("alarm:{name}")))).collect()
+            names
+                .iter()
+                .map(|name| ask(cloud.arn("cloudwatch", &format!("alarm:{name}"))))
+                .collect()
         }
         (Service::SageMaker, "CreatePipeline" | "UpdatePipeline") => {
             let mut asks = vec![ask(sagemaker("pipeline", text("PipelineName")))];
@@ -294,13 +342,19 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
             }
             asks
         }
-        (Service::SageMaker, "StartPipelineExecution" | "DescribePipeline" | "ListPipelineExecutions" | "DeletePipeline") => {
+        (
+            Service::SageMaker,
+            "StartPipelineExecution" | "DescribePipeline" | "ListPipelineExecutions" | "DeletePipeline",
+        ) => {
             vec![ask(sagemaker("pipeline", text("PipelineName")))]
         }
         (Service::SageMaker, "DescribeModelPackage") => vec![ask(text("ModelPackageName").to_owned())],
         (Service::SageMaker, "UpdateModelPackage") => vec![ask(text("ModelPackageArn").to_owned())],
         (Service::SageMaker, "CreateModel") => {
-            vec![ask(sagemaker("model", text("ModelName"))), pass_role("ExecutionRoleArn")]
+            vec![
+                ask(sagemaker("model", text("ModelName"))),
+                pass_role("ExecutionRoleArn"),
+            ]
         }
         (Service::SageMaker, "CreateEndpointConfig") => {
             let arn = sagemaker("endpoint-config", text("EndpointConfigName"));
@@ -314,12 +368,16 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
             ask(sagemaker("endpoint", text("EndpointName"))),
             ask(sagemaker("endpoint-config", text("EndpointConfigName"))),
         ],
-        (Service::SageMaker, "DescribeEndpoint" | "DeleteEndpoint") => vec![ask(sagemaker("endpoint", text("EndpointName")))],
+        (Service::SageMaker, "DescribeEndpoint" | "DeleteEndpoint") => {
+            vec![ask(sagemaker("endpoint", text("EndpointName")))]
+        }
         (Service::SageMaker, "DescribeEndpointConfig" | "DeleteEndpointConfig") => {
             vec![ask(sagemaker("endpoint-config", text("EndpointConfigName")))]
         }
         (Service::SageMaker, "ListTags" | "AddTags") => vec![ask(text("ResourceArn").to_owned())],
-        (Service::SageMaker, _) if !text("PipelineExecutionArn").is_empty() => vec![ask(text("PipelineExecutionArn").to_owned())],
+        (Service::SageMaker, _) if !text("PipelineExecutionArn").is_empty() => {
+            vec![ask(text("PipelineExecutionArn").to_owned())]
+        }
         (Service::Sts, _) => Vec::new(),
         // What has no resource of its own in the reference, ListModelPackages for one, asks for all.
         _ => vec![ask("*".to_owned())],
@@ -341,14 +399,20 @@ impl Cloud {
 /// Answers one call of STS.
 pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, _input: &Value) -> Result<Value, ApiError> {
     if operation != "GetCallerIdentity" {
-        return Err(ApiError::new("InvalidAction", format!("Could not find operation {operation}")));
+        return Err(ApiError::new(
+            "InvalidAction",
+            format!("Could not find operation {operation}"),
+        ));
     }
     let account = &cloud.target().account;
     let (arn, id) = match caller {
         Caller::Administrator => (format!("arn:aws:iam::{account}:user/local"), "AIDALOCAL".to_owned()),
         Caller::Function { name, role_arn } => {
             let role = role_arn.rsplit('/').next().unwrap_or_default();
-            (format!("arn:aws:sts::{account}:assumed-role/{role}/{name}"), format!("AROALOCAL:{name}"))
+            (
+                format!("arn:aws:sts::{account}:assumed-role/{role}/{name}"),
+                format!("AROALOCAL:{name}"),
+            )
         }
     };
     Ok(json!({"Account": account, "Arn": arn, "UserId": id}))
@@ -371,7 +435,8 @@ mod tests {
 
     #[test]
     fn statements_apply_by_action_resource_and_condition() {
-        let allow = json!({"Effect": "Allow", "Action": ["s3:Get*", "sns:publish"], "Resource": "arn:aws:s3:::b/code/*"});
+        let allow =
+            json!({"Effect": "Allow", "Action": ["s3:Get*", "sns:publish"], "Resource": "arn:aws:s3:::b/code/*"});
         let pass = json!({"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:r",
             "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}});
         for (policy, ask, applies) in [
@@ -380,8 +445,16 @@ mod tests {
             (&allow, Ask::new("s3:GetObject", "arn:aws:s3:::b/data/1"), false),
             (&allow, Ask::new("SNS:Publish", "arn:aws:s3:::b/code/x"), true),
             (&pass, Ask::new("iam:PassRole", "arn:r"), false),
-            (&pass, Ask::new("iam:PassRole", "arn:r").with("iam:PassedToService", "lambda.amazonaws.com"), false),
-            (&pass, Ask::new("iam:PassRole", "arn:r").with("iam:PassedToService", "sagemaker.amazonaws.com"), true),
+            (
+                &pass,
+                Ask::new("iam:PassRole", "arn:r").with("iam:PassedToService", "lambda.amazonaws.com"),
+                false,
+            ),
+            (
+                &pass,
+                Ask::new("iam:PassRole", "arn:r").with("iam:PassedToService", "sagemaker.amazonaws.com"),
+                true,
+            ),
         ] {
             assert_eq!(statement(policy).applies(&ask), applies, "{ask:?}");
         }

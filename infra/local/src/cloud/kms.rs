@@ -69,13 +69,20 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 let random = (cloud.chance() * 256.0) as u8;
                 *byte = random;
             }
-            let key = Key { arn: resource.arn().to_owned(), description: properties.description, material };
+            let key = Key {
+                arn: resource.arn().to_owned(),
+                description: properties.description,
+                material,
+            };
             cloud.kms.keys.insert(resource.physical_id.clone(), key);
             Ok(())
         }
         "AWS::KMS::Alias" => {
             let properties: AliasProperties = resource.read()?;
-            cloud.kms.aliases.insert(properties.alias_name, properties.target_key_id);
+            cloud
+                .kms
+                .aliases
+                .insert(properties.alias_name, properties.target_key_id);
             Ok(())
         }
         _ => Err(resource.unsupported("this resource type")),
@@ -84,7 +91,11 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
 
 fn key<'a>(cloud: &'a Cloud, id: &str) -> Option<(&'a str, &'a Key)> {
     // A key id, an alias, or the ARN of one of them.
-    let id = if id.starts_with("arn:") { id.splitn(6, ':').nth(5).unwrap_or_default() } else { id };
+    let id = if id.starts_with("arn:") {
+        id.splitn(6, ':').nth(5).unwrap_or_default()
+    } else {
+        id
+    };
     let id = id.strip_prefix("key/").unwrap_or(id);
     let id = cloud.kms.aliases.get(id).map_or(id, String::as_str);
     cloud.kms.keys.get_key_value(id).map(|(id, key)| (id.as_str(), key))
@@ -99,15 +110,19 @@ pub(crate) fn key_arn(cloud: &Cloud, id: &str) -> Option<String> {
 pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
     if operation == "ListAliases" {
-        let aliases = cloud.kms.aliases.iter().map(|(name, id)| {
-            json!({"AliasName": name, "AliasArn": cloud.arn("kms", name), "TargetKeyId": id})
-        });
+        let aliases = cloud
+            .kms
+            .aliases
+            .iter()
+            .map(|(name, id)| json!({"AliasName": name, "AliasArn": cloud.arn("kms", name), "TargetKeyId": id}));
         return Ok(json!({"Aliases": aliases.collect::<Vec<_>>(), "Truncated": false}));
     }
     let missing = || ApiError::new("NotFoundException", format!("Key '{}' does not exist", text("KeyId")));
     let (id, key) = key(cloud, text("KeyId")).ok_or_else(missing)?;
     let mac = |message: &str| {
-        let message = BASE64_STANDARD.decode(message).map_err(|_| ApiError::validation("Message is not base64"))?;
+        let message = BASE64_STANDARD
+            .decode(message)
+            .map_err(|_| ApiError::validation("Message is not base64"))?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.material)
             .map_err(|error| ApiError::new("KMSInternalException", error.to_string()))?;
         mac.update(&message);
@@ -134,6 +149,9 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             "KeyId": id, "Arn": key.arn, "Description": key.description, "Enabled": true, "KeyState": "Enabled",
             "KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC", "MacAlgorithms": ["HMAC_SHA_256"],
         }})),
-        _ => Err(ApiError::new("UnknownOperationException", format!("the local cloud has no kms:{operation}"))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("the local cloud has no kms:{operation}"),
+        )),
     }
 }

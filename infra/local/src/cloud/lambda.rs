@@ -155,7 +155,8 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             if properties.auth_type != "NONE" {
                 return Err(resource.unsupported(format!("AuthType {}", properties.auth_type)));
             }
-            let function = named(cloud, &properties.target_function_arn).ok_or_else(|| resource.wrong("no such function"))?;
+            let function =
+                named(cloud, &properties.target_function_arn).ok_or_else(|| resource.wrong("no such function"))?;
             function.has_url = true;
             Ok(())
         }
@@ -205,13 +206,23 @@ fn named<'a>(cloud: &'a mut Cloud, name_or_arn: &str) -> Option<&'a mut Function
 
 /// Who has that access key.
 pub(crate) fn function_with_key(cloud: &Cloud, access_key_id: &str) -> Option<Caller> {
-    let (name, function) = cloud.lambda.functions.iter().find(|(_, function)| function.access_key_id == access_key_id)?;
-    Some(Caller::Function { name: name.clone(), role_arn: function.role_arn.clone() })
+    let (name, function) = cloud
+        .lambda
+        .functions
+        .iter()
+        .find(|(_, function)| function.access_key_id == access_key_id)?;
+    Some(Caller::Function {
+        name: name.clone(),
+        role_arn: function.role_arn.clone(),
+    })
 }
 
 fn not_found(cloud: &Cloud, name: &str) -> ApiError {
     let arn = cloud.arn("lambda", &format!("function:{name}"));
-    ApiError { status: 404, ..ApiError::new("ResourceNotFoundException", format!("Function not found: {arn}")) }
+    ApiError {
+        status: 404,
+        ..ApiError::new("ResourceNotFoundException", format!("Function not found: {arn}"))
+    }
 }
 
 /// Invokes a function asynchronously: retried twice, then kept in its dead-letter queue.
@@ -221,12 +232,24 @@ pub(crate) fn invoke_async(cloud: &mut Cloud, name_or_arn: &str, payload: Value)
         return Err(not_found(cloud, &name));
     }
     let request_id = cloud.uuid();
-    run(cloud, Invocation { function: name, request_id, payload, tries: Some(0) });
+    run(
+        cloud,
+        Invocation {
+            function: name,
+            request_id,
+            payload,
+            tries: Some(0),
+        },
+    );
     Ok(())
 }
 
 fn run(cloud: &mut Cloud, invocation: Invocation) -> EffectId {
-    let timeout_seconds = cloud.lambda.functions.get(&invocation.function).map_or(3, |function| function.timeout_seconds);
+    let timeout_seconds = cloud
+        .lambda
+        .functions
+        .get(&invocation.function)
+        .map_or(3, |function| function.timeout_seconds);
     *cloud.lambda.invocations.entry(invocation.function.clone()).or_default() += 1;
     let id = cloud.effect(|id| {
         Effect::Invoke(Invoke {
@@ -292,24 +315,44 @@ impl Cloud {
     /// # Errors
     /// Where the function has no URL.
     pub fn invoke_url(&mut self, function: &str, event: Value) -> Result<EffectId, ApiError> {
-        if !self.lambda.functions.get(function).is_some_and(|function| function.has_url) {
+        if !self
+            .lambda
+            .functions
+            .get(function)
+            .is_some_and(|function| function.has_url)
+        {
             let error = ApiError::new("AccessDeniedException", "Forbidden");
             return Err(ApiError { status: 403, ..error });
         }
         let request_id = self.uuid();
-        Ok(run(self, Invocation { function: function.to_owned(), request_id, payload: event, tries: None }))
+        Ok(run(
+            self,
+            Invocation {
+                function: function.to_owned(),
+                request_id,
+                payload: event,
+                tries: None,
+            },
+        ))
     }
 
     /// Tells what came of an invocation.
     pub fn finish_invocation(&mut self, id: EffectId, outcome: InvocationOutcome) {
-        let Some(invocation) = self.lambda.running.remove(&id) else { return };
+        let Some(invocation) = self.lambda.running.remove(&id) else {
+            return;
+        };
         let error = match outcome {
             InvocationOutcome::Answer(_) => return,
             InvocationOutcome::Error { kind, message } => format!("{kind}: {message}"),
             InvocationOutcome::Killed(reason) => reason,
         };
         let function = invocation.function.clone();
-        self.note("lambda", &function, "failed", json!({"error": error, "requestId": invocation.request_id}));
+        self.note(
+            "lambda",
+            &function,
+            "failed",
+            json!({"error": error, "requestId": invocation.request_id}),
+        );
         let Some(tries) = invocation.tries else { return };
         let (retries_max, dead_letters) = match self.lambda.functions.get(&function) {
             Some(function) => (function.retries_max, function.dead_letters.clone()),
@@ -317,7 +360,10 @@ impl Cloud {
         };
         if tries < retries_max {
             let wait = RETRY_WAITS.get(tries).copied().unwrap_or(SignedDuration::from_mins(2));
-            let next = Invocation { tries: Some(tries + 1), ..invocation };
+            let next = Invocation {
+                tries: Some(tries + 1),
+                ..invocation
+            };
             self.after(wait, super::Timer::Lambda(Timer::Retry(Box::new(next))));
         } else if let Some(queue) = dead_letters {
             let attribute = |value: String| json!({"DataType": "String", "StringValue": value});
@@ -336,12 +382,16 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
     match operation {
         "ListFunctions" => {
             let functions = cloud.lambda.functions.iter();
-            let functions = functions.map(|(name, function)| json!({"FunctionName": name, "FunctionArn": function.arn}));
+            let functions =
+                functions.map(|(name, function)| json!({"FunctionName": name, "FunctionArn": function.arn}));
             Ok(json!({"Functions": functions.collect::<Vec<_>>()}))
         }
         _ => {
             let _ = input;
-            Err(ApiError::new("UnknownOperationException", format!("the local cloud has no lambda:{operation}")))
+            Err(ApiError::new(
+                "UnknownOperationException",
+                format!("the local cloud has no lambda:{operation}"),
+            ))
         }
     }
 }

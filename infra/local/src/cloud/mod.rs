@@ -31,8 +31,8 @@ pub(crate) mod scheduler;
 pub(crate) mod sns;
 pub(crate) mod sqs;
 
-use self::effect::{Effect, EffectId};
 pub use self::codecommit::Push;
+use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
 pub use self::lambda::FunctionInfo;
 pub use self::sagemaker::Route;

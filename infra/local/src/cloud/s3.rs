@@ -41,7 +41,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 "VersioningConfiguration",
             ];
             let properties = resource.properties.as_object();
-            let unknown = properties.into_iter().flat_map(serde_json::Map::keys).find(|name| !known.contains(&name.as_str()));
+            let unknown = properties
+                .into_iter()
+                .flat_map(serde_json::Map::keys)
+                .find(|name| !known.contains(&name.as_str()));
             if let Some(unknown) = unknown {
                 return Err(resource.unsupported(format!("the property `{unknown}`")));
             }
@@ -67,8 +70,16 @@ pub(crate) fn put(cloud: &mut Cloud, bucket: &str, key: &str, content: Bytes) {
 
 /// The keys that begin so, in order.
 pub(crate) fn keys(cloud: &Cloud, bucket: &str, prefix: &str) -> Vec<String> {
-    let objects = cloud.s3.buckets.get(bucket).into_iter().flat_map(|objects| objects.range(prefix.to_owned()..));
-    objects.map(|(key, _)| key.clone()).take_while(|key| key.starts_with(prefix)).collect()
+    let objects = cloud
+        .s3
+        .buckets
+        .get(bucket)
+        .into_iter()
+        .flat_map(|objects| objects.range(prefix.to_owned()..));
+    objects
+        .map(|(key, _)| key.clone())
+        .take_while(|key| key.starts_with(prefix))
+        .collect()
 }
 
 fn store(cloud: &mut Cloud, bucket: &str, key: &str, content: Bytes, content_type: Option<String>) -> Option<String> {
@@ -78,7 +89,15 @@ fn store(cloud: &mut Cloud, bucket: &str, key: &str, content: Bytes, content_typ
     let digest = Sha256::digest(&content);
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let etag = format!("\"{hex}\"");
-    objects.insert(key.to_owned(), Object { content, modified, etag: etag.clone(), content_type });
+    objects.insert(
+        key.to_owned(),
+        Object {
+            content,
+            modified,
+            etag: etag.clone(),
+            content_type,
+        },
+    );
     Some(etag)
 }
 
@@ -88,12 +107,17 @@ impl Cloud {
     /// # Errors
     /// Where there is no such bucket.
     pub fn put_object(&mut self, bucket: &str, key: &str, content: Bytes) -> Result<(), ApiError> {
-        store(self, bucket, key, content, None).map(|_| ()).ok_or_else(no_such_bucket)
+        store(self, bucket, key, content, None)
+            .map(|_| ())
+            .ok_or_else(no_such_bucket)
     }
 }
 
 fn error(status: u16, code: &str, message: &str) -> ApiError {
-    ApiError { status, ..ApiError::new(code, message) }
+    ApiError {
+        status,
+        ..ApiError::new(code, message)
+    }
 }
 
 fn no_such_bucket() -> ApiError {
@@ -110,12 +134,20 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
     let (bucket, key) = (text("Bucket"), text("Key"));
     match operation {
         "ListBuckets" => {
-            let buckets = cloud.s3.buckets.keys().map(|name| json!({"Name": name, "CreationDate": seconds(cloud.now())}));
+            let buckets = cloud
+                .s3
+                .buckets
+                .keys()
+                .map(|name| json!({"Name": name, "CreationDate": seconds(cloud.now())}));
             Ok(json!({"Buckets": buckets.collect::<Vec<_>>()}))
         }
         "HeadBucket" => {
             let there = cloud.s3.buckets.contains_key(bucket);
-            if there { Ok(json!({})) } else { Err(error(404, "NotFound", "Not Found")) }
+            if there {
+                Ok(json!({}))
+            } else {
+                Err(error(404, "NotFound", "Not Found"))
+            }
         }
         "GetObject" | "HeadObject" => {
             let objects = cloud.s3.buckets.get(bucket).ok_or_else(no_such_bucket)?;
@@ -129,7 +161,11 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
                 });
             };
             if !text("IfMatch").is_empty() && text("IfMatch") != object.etag {
-                return Err(error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"));
+                return Err(error(
+                    412,
+                    "PreconditionFailed",
+                    "At least one of the pre-conditions you specified did not hold",
+                ));
             }
             if !text("IfNoneMatch").is_empty() && text("IfNoneMatch") == object.etag {
                 return Err(error(304, "NotModified", "Not Modified"));
@@ -147,7 +183,11 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
         }
         "PutObject" => {
             if text("IfNoneMatch") == "*" && get(cloud, bucket, key).is_some() {
-                return Err(error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"));
+                return Err(error(
+                    412,
+                    "PreconditionFailed",
+                    "At least one of the pre-conditions you specified did not hold",
+                ));
             }
             let content = BASE64_STANDARD.decode(text("Body"));
             let content = content.map_err(|_| error(400, "InvalidRequest", "The body is not base64"))?;
@@ -161,7 +201,11 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
             Ok(json!({}))
         }
         "ListObjectsV2" => list(cloud, input),
-        _ => Err(error(501, "NotImplemented", "A header you provided implies functionality that is not implemented")),
+        _ => Err(error(
+            501,
+            "NotImplemented",
+            "A header you provided implies functionality that is not implemented",
+        )),
     }
 }
 
@@ -175,17 +219,29 @@ fn list(cloud: &Cloud, input: &Value) -> Result<Value, ApiError> {
     let after = match text("ContinuationToken") {
         "" => text("StartAfter").to_owned(),
         token => {
-            let decoded = BASE64_STANDARD.decode(token).ok().and_then(|token| String::from_utf8(token).ok());
+            let decoded = BASE64_STANDARD
+                .decode(token)
+                .ok()
+                .and_then(|token| String::from_utf8(token).ok());
             decoded.ok_or_else(|| error(400, "InvalidArgument", "The continuation token provided is incorrect"))?
         }
     };
     let (mut contents, mut prefixes) = (Vec::new(), Vec::<String>::new());
     let mut last = String::new();
     let mut truncated = false;
-    for (key, object) in objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix)) {
+    for (key, object) in objects
+        .range(prefix.to_owned()..)
+        .take_while(|(key, _)| key.starts_with(prefix))
+    {
         let rest = key.get(prefix.len()..).unwrap_or_default();
-        let common = if delimiter.is_empty() { None } else { rest.find(delimiter) };
-        let common = common.and_then(|at| key.get(..prefix.len() + at + delimiter.len())).map(str::to_owned);
+        let common = if delimiter.is_empty() {
+            None
+        } else {
+            rest.find(delimiter)
+        };
+        let common = common
+            .and_then(|at| key.get(..prefix.len() + at + delimiter.len()))
+            .map(str::to_owned);
         let listed = common.as_ref().unwrap_or(key);
         if *listed <= after || prefixes.last() == common.as_ref() && common.is_some() {
             continue;

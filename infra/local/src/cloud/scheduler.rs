@@ -76,7 +76,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         return Err(resource.unsupported("this resource type"));
     }
     let properties: ScheduleProperties = resource.read()?;
-    if properties.flexible_time_window.is_some_and(|window| window.mode != "OFF") {
+    if properties
+        .flexible_time_window
+        .is_some_and(|window| window.mode != "OFF")
+    {
         return Err(resource.unsupported("a flexible time window"));
     }
     if properties.target.arn.split(':').nth(2) != Some("lambda") {
@@ -85,7 +88,11 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     let timezone = properties.schedule_expression_timezone.as_deref().unwrap_or("UTC");
     let recurrence = recurrence(&properties.schedule_expression, timezone).map_err(|reason| resource.wrong(reason))?;
     let name = properties.name.unwrap_or_else(|| resource.physical_id.clone());
-    let schedule = Schedule { arn: resource.arn().to_owned(), recurrence, target: properties.target };
+    let schedule = Schedule {
+        arn: resource.arn().to_owned(),
+        recurrence,
+        target: properties.target,
+    };
     cloud.scheduler.schedules.insert(name.clone(), schedule);
     if properties.state.is_none_or(|state| state == "ENABLED") {
         set_timer(cloud, &name);
@@ -107,14 +114,23 @@ fn recurrence(expression: &str, timezone: &str) -> Result<Recurrence, String> {
             _ => return Err(wrong("its unit is not minutes, hours or days")),
         };
         let seconds = count.checked_mul(seconds).filter(|seconds| *seconds > 0);
-        return Ok(Recurrence::Rate(SignedDuration::from_secs(seconds.ok_or_else(|| wrong("its value is not above 0"))?)));
+        return Ok(Recurrence::Rate(SignedDuration::from_secs(
+            seconds.ok_or_else(|| wrong("its value is not above 0"))?,
+        )));
     }
     let cron = inside("cron(").ok_or_else(|| wrong("write rate(…) or cron(…)"))?;
     if cron.split_whitespace().count() != 6 {
-        return Err(wrong("it needs six fields: minute, hour, day of month, month, day of week, year"));
+        return Err(wrong(
+            "it needs six fields: minute, hour, day of month, month, day of week, year",
+        ));
     }
-    let parser = CronParser::builder().seconds(Seconds::Required).alternative_weekdays(true).build();
-    let cron = parser.parse(&format!("0 {cron}")).map_err(|error| wrong(&error.to_string()))?;
+    let parser = CronParser::builder()
+        .seconds(Seconds::Required)
+        .alternative_weekdays(true)
+        .build();
+    let cron = parser
+        .parse(&format!("0 {cron}"))
+        .map_err(|error| wrong(&error.to_string()))?;
     let timezone = TimeZone::get(timezone).map_err(|error| wrong(&error.to_string()))?;
     Ok(Recurrence::Cron(Box::new(cron), timezone))
 }
@@ -133,16 +149,25 @@ impl Recurrence {
 
 fn set_timer(cloud: &mut Cloud, name: &str) {
     let now = cloud.now();
-    let next = cloud.scheduler.schedules.get(name).and_then(|schedule| schedule.recurrence.after(now));
+    let next = cloud
+        .scheduler
+        .schedules
+        .get(name)
+        .and_then(|schedule| schedule.recurrence.after(now));
     if let Some(next) = next {
-        cloud.after(next.duration_since(now), super::Timer::Scheduler(Timer::Due(name.to_owned())));
+        cloud.after(
+            next.duration_since(now),
+            super::Timer::Scheduler(Timer::Due(name.to_owned())),
+        );
     }
 }
 
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
     let Timer::Due(name) = timer;
-    let Some(schedule) = cloud.scheduler.schedules.get(&name) else { return };
+    let Some(schedule) = cloud.scheduler.schedules.get(&name) else {
+        return;
+    };
     let (target, arn) = (schedule.target.clone(), schedule.arn.clone());
     let time = Timestamp::from_second(cloud.now().as_second()).unwrap_or(cloud.now());
     let execution = cloud.uuid();
@@ -154,7 +179,12 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
         .replace("<aws.scheduler.attempt-number>", "1");
     let payload = serde_json::from_str(&input).unwrap_or(Value::String(input));
     if let Err(error) = lambda::invoke_async(cloud, &target.arn, payload) {
-        cloud.note("scheduler", &name, "delivery-failed", json!({"error": error.to_string()}));
+        cloud.note(
+            "scheduler",
+            &name,
+            "delivery-failed",
+            json!({"error": error.to_string()}),
+        );
     }
     set_timer(cloud, &name);
 }
@@ -166,13 +196,38 @@ mod tests {
     #[test]
     fn schedules_fall_due() {
         for (expression, timezone, from, expected) in [
-            ("rate(15 minutes)", "UTC", "2026-03-02T09:00:00Z", "2026-03-02T09:15:00Z"),
+            (
+                "rate(15 minutes)",
+                "UTC",
+                "2026-03-02T09:00:00Z",
+                "2026-03-02T09:15:00Z",
+            ),
             ("rate(1 day)", "UTC", "2026-03-02T09:00:00Z", "2026-03-03T09:00:00Z"),
-            ("cron(0 3 ? * SUN *)", "UTC", "2026-03-02T09:00:00Z", "2026-03-08T03:00:00Z"),
-            ("cron(0 3 ? * 1 *)", "UTC", "2026-03-02T09:00:00Z", "2026-03-08T03:00:00Z"),
+            (
+                "cron(0 3 ? * SUN *)",
+                "UTC",
+                "2026-03-02T09:00:00Z",
+                "2026-03-08T03:00:00Z",
+            ),
+            (
+                "cron(0 3 ? * 1 *)",
+                "UTC",
+                "2026-03-02T09:00:00Z",
+                "2026-03-08T03:00:00Z",
+            ),
             // The clocks go forward on 29 March: 3 o'clock local time is an hour earlier in UTC from then on.
-            ("cron(30 3 * * ? *)", "Europe/Berlin", "2026-03-28T01:00:00Z", "2026-03-28T02:30:00Z"),
-            ("cron(30 3 * * ? *)", "Europe/Berlin", "2026-03-28T03:00:00Z", "2026-03-29T01:30:00Z"),
+            (
+                "cron(30 3 * * ? *)",
+                "Europe/Berlin",
+                "2026-03-28T01:00:00Z",
+                "2026-03-28T02:30:00Z",
+            ),
+            (
+                "cron(30 3 * * ? *)",
+                "Europe/Berlin",
+                "2026-03-28T03:00:00Z",
+                "2026-03-29T01:30:00Z",
+            ),
         ] {
             let next = recurrence(expression, timezone).unwrap().after(from.parse().unwrap());
             assert_eq!(next, Some(expected.parse().unwrap()), "{expression} {timezone}");

@@ -67,7 +67,9 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     match resource.kind.as_str() {
         "AWS::SNS::Topic" => {
             let properties: TopicProperties = resource.read()?;
-            let topic = Topic { display_name: properties.display_name.unwrap_or_default() };
+            let topic = Topic {
+                display_name: properties.display_name.unwrap_or_default(),
+            };
             cloud.sns.topics.insert(resource.arn().to_owned(), topic);
             Ok(())
         }
@@ -76,11 +78,17 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             if !["email", "lambda", "sqs"].contains(&properties.protocol.as_str()) {
                 return Err(resource.unsupported(format!("the protocol {}", properties.protocol)));
             }
-            if properties.filter_policy_scope.is_some_and(|scope| scope != "MessageAttributes") {
+            if properties
+                .filter_policy_scope
+                .is_some_and(|scope| scope != "MessageAttributes")
+            {
                 return Err(resource.unsupported("FilterPolicyScope MessageBody"));
             }
             let filter = match properties.filter_policy {
-                Some(policy) => Some((policy.clone(), Pattern::parse(&policy).map_err(|reason| resource.wrong(reason))?)),
+                Some(policy) => Some((
+                    policy.clone(),
+                    Pattern::parse(&policy).map_err(|reason| resource.wrong(reason))?,
+                )),
                 None => None,
             };
             cloud.sns.subscriptions.push(Subscription {
@@ -134,7 +142,10 @@ fn publish(
         return Err(invalid("Message too long"));
     }
     #[cfg(test)]
-    cloud.sns.published.push((topic_arn.to_owned(), subject.map(str::to_owned), message.to_owned()));
+    cloud
+        .sns
+        .published
+        .push((topic_arn.to_owned(), subject.map(str::to_owned), message.to_owned()));
     let id = cloud.uuid();
     let values: Map<String, Value> = attributes
         .iter()
@@ -142,11 +153,20 @@ fn publish(
         .collect();
     let values = Value::Object(values);
     let subscribed = cloud.sns.subscriptions.iter().filter(|subscription| {
-        let passes = subscription.filter.as_ref().is_none_or(|(_, filter)| filter.matches(&values));
+        let passes = subscription
+            .filter
+            .as_ref()
+            .is_none_or(|(_, filter)| filter.matches(&values));
         subscription.topic_arn == topic_arn && passes
     });
     let targets: Vec<(String, String, String)> = subscribed
-        .map(|subscription| (subscription.arn.clone(), subscription.protocol.clone(), subscription.endpoint.clone()))
+        .map(|subscription| {
+            (
+                subscription.arn.clone(),
+                subscription.protocol.clone(),
+                subscription.endpoint.clone(),
+            )
+        })
         .collect();
     for (arn, protocol, endpoint) in targets {
         if protocol == "email" {
@@ -159,7 +179,12 @@ fn publish(
                 "EventVersion": "1.0", "EventSubscriptionArn": arn, "EventSource": "aws:sns", "Sns": notification,
             });
             if let Err(error) = lambda::invoke_async(cloud, &endpoint, json!({"Records": [record]})) {
-                cloud.note("sns", topic_arn, "delivery-failed", json!({"endpoint": endpoint, "error": error.to_string()}));
+                cloud.note(
+                    "sns",
+                    topic_arn,
+                    "delivery-failed",
+                    json!({"endpoint": endpoint, "error": error.to_string()}),
+                );
             }
         } else {
             sqs::send(cloud, &endpoint, &notification.to_string(), json!({}));
@@ -180,7 +205,10 @@ fn notification(
         .iter()
         .map(|(name, value)| {
             let part = |part: &str| value.get(part).cloned().unwrap_or_default();
-            (name.clone(), json!({"Type": part("DataType"), "Value": part("StringValue")}))
+            (
+                name.clone(),
+                json!({"Type": part("DataType"), "Value": part("StringValue")}),
+            )
         })
         .collect();
     json!({
@@ -204,7 +232,12 @@ fn mail(cloud: &mut Cloud, topic_arn: &str, to: &str, subject: Option<&str>, mes
         body: message.to_owned(),
         topic_arn: topic_arn.to_owned(),
     };
-    cloud.note("sns", topic_arn, "mail", json!({"to": mail.to, "subject": mail.subject, "number": mail.number}));
+    cloud.note(
+        "sns",
+        topic_arn,
+        "mail",
+        json!({"to": mail.to, "subject": mail.subject, "number": mail.number}),
+    );
     cloud.sns.inbox.push(mail.clone());
     cloud.effect(|_| Effect::Mail(mail));
 }
@@ -233,12 +266,19 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         if cloud.sns.topics.contains_key(arn) {
             Ok(())
         } else {
-            Err(ApiError { status: 404, ..ApiError::new("NotFound", "Topic does not exist") })
+            Err(ApiError {
+                status: 404,
+                ..ApiError::new("NotFound", "Topic does not exist")
+            })
         }
     };
     match operation {
         "Publish" => {
-            let attributes = input.get("MessageAttributes").and_then(Value::as_object).cloned().unwrap_or_default();
+            let attributes = input
+                .get("MessageAttributes")
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             let subject = input.get("Subject").and_then(Value::as_str);
             let id = publish(cloud, text("TopicArn"), subject, text("Message"), &attributes)?;
             Ok(json!({"MessageId": id}))
@@ -250,8 +290,18 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         "GetTopicAttributes" => {
             let arn = text("TopicArn");
             topic(cloud, arn)?;
-            let count = cloud.sns.subscriptions.iter().filter(|subscription| subscription.topic_arn == arn).count();
-            let name = cloud.sns.topics.get(arn).map(|topic| topic.display_name.clone()).unwrap_or_default();
+            let count = cloud
+                .sns
+                .subscriptions
+                .iter()
+                .filter(|subscription| subscription.topic_arn == arn)
+                .count();
+            let name = cloud
+                .sns
+                .topics
+                .get(arn)
+                .map(|topic| topic.display_name.clone())
+                .unwrap_or_default();
             Ok(json!({"Attributes": {
                 "TopicArn": arn, "DisplayName": name, "SubscriptionsConfirmed": count.to_string(), "SubscriptionsPending": "0",
                 "Owner": cloud.target().account,
@@ -259,7 +309,11 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         }
         "ListSubscriptionsByTopic" => {
             topic(cloud, text("TopicArn"))?;
-            let all = cloud.sns.subscriptions.iter().filter(|subscription| subscription.topic_arn == text("TopicArn"));
+            let all = cloud
+                .sns
+                .subscriptions
+                .iter()
+                .filter(|subscription| subscription.topic_arn == text("TopicArn"));
             Ok(json!({"Subscriptions": all.map(subscription).collect::<Vec<_>>()}))
         }
         "Subscribe" => {
@@ -279,9 +333,15 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             Ok(json!({"SubscriptionArn": arn}))
         }
         "Unsubscribe" => {
-            cloud.sns.subscriptions.retain(|subscription| subscription.arn != text("SubscriptionArn"));
+            cloud
+                .sns
+                .subscriptions
+                .retain(|subscription| subscription.arn != text("SubscriptionArn"));
             Ok(json!({}))
         }
-        _ => Err(ApiError::new("InvalidAction", format!("the local cloud has no sns:{operation}"))),
+        _ => Err(ApiError::new(
+            "InvalidAction",
+            format!("the local cloud has no sns:{operation}"),
+        )),
     }
 }

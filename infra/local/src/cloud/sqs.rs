@@ -45,8 +45,14 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     match resource.kind.as_str() {
         "AWS::SQS::Queue" => {
             let properties: QueueProperties = resource.read()?;
-            let name = properties.queue_name.or_else(|| resource.arn().rsplit(':').next().map(str::to_owned));
-            let queue = Queue { arn: resource.arn().to_owned(), url: resource.physical_id.clone(), messages: VecDeque::new() };
+            let name = properties
+                .queue_name
+                .or_else(|| resource.arn().rsplit(':').next().map(str::to_owned));
+            let queue = Queue {
+                arn: resource.arn().to_owned(),
+                url: resource.physical_id.clone(),
+                messages: VecDeque::new(),
+            };
             cloud.sqs.queues.insert(name.unwrap_or_default(), queue);
             Ok(())
         }
@@ -64,12 +70,25 @@ pub(crate) fn send(cloud: &mut Cloud, queue_arn: &str, body: &str, attributes: V
         cloud.note("sqs", queue_arn, "lost", json!({"body": body}));
         return;
     };
-    queue.messages.push_back(Message { id, body: body.to_owned(), attributes });
+    queue.messages.push_back(Message {
+        id,
+        body: body.to_owned(),
+        attributes,
+    });
     let count = queue.messages.len();
     cloud.note("sqs", &name, "kept", json!({"messages": count}));
-    #[expect(clippy::cast_precision_loss, reason = "a queue of 2^52 messages is not to be expected")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a queue of 2^52 messages is not to be expected"
+    )]
     let visible = count as f64;
-    cloudwatch::put_metric(cloud, "AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", &name)], visible);
+    cloudwatch::put_metric(
+        cloud,
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        &[("QueueName", &name)],
+        visible,
+    );
 }
 
 impl Cloud {
@@ -77,7 +96,9 @@ impl Cloud {
     #[must_use]
     pub fn dead_letters(&self) -> Vec<Value> {
         let messages = self.sqs.queues.values().flat_map(|queue| &queue.messages);
-        messages.map(|message| json!({"body": message.body, "attributes": message.attributes})).collect()
+        messages
+            .map(|message| json!({"body": message.body, "attributes": message.attributes}))
+            .collect()
     }
 }
 
@@ -88,8 +109,18 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         let message = "The specified queue does not exist.";
         ApiError::new("AWS.SimpleQueueService.NonExistentQueue", message)
     };
-    let queue = |cloud: &Cloud, name: &str| cloud.sqs.queues.get(name).map(|queue| (queue.arn.clone(), queue.url.clone(), queue.messages.len()));
-    let name = if text("QueueName").is_empty() { text("QueueUrl").rsplit('/').next().unwrap_or_default() } else { text("QueueName") };
+    let queue = |cloud: &Cloud, name: &str| {
+        cloud
+            .sqs
+            .queues
+            .get(name)
+            .map(|queue| (queue.arn.clone(), queue.url.clone(), queue.messages.len()))
+    };
+    let name = if text("QueueName").is_empty() {
+        text("QueueUrl").rsplit('/').next().unwrap_or_default()
+    } else {
+        text("QueueName")
+    };
     match operation {
         "ListQueues" => {
             let urls: Vec<&str> = cloud.sqs.queues.values().map(|queue| queue.url.as_str()).collect();
@@ -104,14 +135,21 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         "ReceiveMessage" => {
             let count = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
             let queue = cloud.sqs.queues.get(name).ok_or_else(missing)?;
-            let messages = queue.messages.iter().take(usize::try_from(count).unwrap_or(10)).map(|message| {
-                json!({
-                    "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body,
-                    "MessageAttributes": message.attributes,
-                })
-            });
+            let messages = queue
+                .messages
+                .iter()
+                .take(usize::try_from(count).unwrap_or(10))
+                .map(|message| {
+                    json!({
+                        "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body,
+                        "MessageAttributes": message.attributes,
+                    })
+                });
             Ok(json!({"Messages": messages.collect::<Vec<_>>()}))
         }
-        _ => Err(ApiError::new("InvalidAction", format!("the local cloud has no sqs:{operation}"))),
+        _ => Err(ApiError::new(
+            "InvalidAction",
+            format!("the local cloud has no sqs:{operation}"),
+        )),
     }
 }

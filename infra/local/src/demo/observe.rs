@@ -285,7 +285,9 @@ pub(crate) fn action(cloud: &mut Cloud, pipeline: &str, stage: &str) -> Action {
         return Action::default();
     };
     let at = |path: &str| text(stage, &format!("/actionStates/0/latestExecution{path}"));
-    let said = [at("/errorDetails/message"), at("/summary")];
+    // The console shows both; where the error is the summary, it is said once.
+    let mut said = vec![at("/errorDetails/message"), at("/summary")];
+    said.dedup();
     Action {
         execution: text(stage, "/latestExecution/pipelineExecutionId").to_owned(),
         status: at("/status").to_owned(),

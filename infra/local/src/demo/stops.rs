@@ -296,10 +296,13 @@ fn baked(happenings: &[Happening], prefix: &str) -> Option<f64> {
             .filter(|happening| happening.what == "deployment-phase");
         phases.filter(|happening| of(happening, "config").starts_with(prefix))
     };
-    let from = phases().find(|happening| of(happening, "phase") == "Baking")?.time;
+    let first = phases().find(|happening| of(happening, "phase") == "Baking")?.time;
     let to = phases()
-        .find(|happening| of(happening, "phase") == "Deleting" && happening.time >= from)?
+        .find(|happening| of(happening, "phase") == "Deleting" && happening.time >= first)?
         .time;
+    // A canary is watched too before it gets the rest: the bake is the last time before the end.
+    let watched = phases().filter(|happening| of(happening, "phase") == "Baking" && happening.time <= to);
+    let from = watched.max_by_key(|happening| happening.time)?.time;
     Some(to.duration_since(from).as_secs_f64())
 }
 
@@ -609,6 +612,15 @@ mod tests {
                     elsewhere,
                     phase(10, "Baking", "m-v2-a"),
                     phase(190, "Deleting", "m-v2-a"),
+                ],
+                Some(180.0),
+            ),
+            // The canary's own watch is not the bake.
+            (
+                vec![
+                    phase(10, "Baking", "m-v2-a"),
+                    phase(310, "Baking", "m-v2-a"),
+                    phase(490, "Deleting", "m-v2-a"),
                 ],
                 Some(180.0),
             ),

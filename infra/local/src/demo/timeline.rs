@@ -145,7 +145,7 @@ impl Teller {
                     ),
                     "Baking" => line(
                         "endpoint",
-                        format!("bake: {new} has all traffic, {old} is kept"),
+                        format!("the alarms are watched: {new} beside {old}"),
                         Tone::Plain,
                     ),
                     "Deleting" => line(

@@ -191,7 +191,10 @@ impl Functions {
         command.env_clear();
         add_environment(&mut command, &program.environment);
         command
-            .env("AWS_LAMBDA_RUNTIME_API", format!("{}/runtime/{id}", self.address))
+            .env(
+                "AWS_LAMBDA_RUNTIME_API",
+                format!("http://{}/runtime/{id}", self.address),
+            )
             .args(arguments)
             .current_dir(&bench.folder)
             .stdout(log.try_clone().map_err(own)?)
@@ -366,7 +369,7 @@ mod tests {
     /// A runtime in a few lines, which does what the event says.
     const RUNTIME: &str = r#"
 import json, os, sys, time, urllib.request
-base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
+base = os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
 def post(path, body):
     urllib.request.urlopen(urllib.request.Request(base + path, json.dumps(body).encode(), method="POST"))
 if os.environ.get("BREAK"):

@@ -10,7 +10,9 @@ use signalbox_model::rollout::Plan;
 
 use super::lock;
 use crate::alarms::ReadAlarms;
-use crate::endpoints::{CreateEndpoints, MakeConfigs, NewConfig, REPLACES_TAG, ReadEndpoints, ReadReplaced, UpdateEndpoints};
+use crate::endpoints::{
+    CreateEndpoints, MakeConfigs, NewConfig, REPLACES_TAG, ReadEndpoints, ReadReplaced, UpdateEndpoints,
+};
 use crate::error::{AwsError, ErrorKind};
 
 /// Twin of [`Endpoints`](crate::endpoints::Endpoints), with one endpoint.
@@ -38,12 +40,18 @@ impl OneEndpoint {
 
     /// Puts a configuration there, made at that time.
     pub fn put_config(&self, config: NewConfig, made_at: Timestamp) {
-        lock(&self.0).configs.insert(config.name.clone(), (config, Some(made_at)));
+        lock(&self.0)
+            .configs
+            .insert(config.name.clone(), (config, Some(made_at)));
     }
 
     /// The configurations.
     pub fn configs(&self) -> Vec<NewConfig> {
-        lock(&self.0).configs.values().map(|(config, _)| config.clone()).collect()
+        lock(&self.0)
+            .configs
+            .values()
+            .map(|(config, _)| config.clone())
+            .collect()
     }
 
     /// The models' names.
@@ -67,8 +75,15 @@ impl ReadReplaced for OneEndpoint {
     async fn replaced(&self, config_arn: &str) -> Result<Option<String>, AwsError> {
         let name = config_arn.rsplit('/').next().unwrap_or_default();
         let state = lock(&self.0);
-        let tags = state.configs.get(name).map(|(config, _)| config.tags.clone()).unwrap_or_default();
-        Ok(tags.into_iter().find(|(key, _)| key == REPLACES_TAG).map(|(_, value)| value))
+        let tags = state
+            .configs
+            .get(name)
+            .map(|(config, _)| config.tags.clone())
+            .unwrap_or_default();
+        Ok(tags
+            .into_iter()
+            .find(|(key, _)| key == REPLACES_TAG)
+            .map(|(_, value)| value))
     }
 }
 
@@ -93,7 +108,12 @@ impl CreateEndpoints for OneEndpoint {
         let operation = "sagemaker:CreateEndpoint";
         let mut state = lock(&self.0);
         if state.endpoint.is_some() {
-            return Err(AwsError::new(operation, ErrorKind::Exists, "ValidationException", "Cannot create already existing endpoint"));
+            return Err(AwsError::new(
+                operation,
+                ErrorKind::Exists,
+                "ValidationException",
+                "Cannot create already existing endpoint",
+            ));
         }
         state.endpoint = Some(Endpoint {
             status: Status::Creating,
@@ -112,15 +132,30 @@ impl UpdateEndpoints for OneEndpoint {
         state.plans.push(plan.clone());
         let Some(endpoint) = &mut state.endpoint else {
             let message = "Could not find endpoint";
-            return Err(AwsError::new("sagemaker:UpdateEndpoint", ErrorKind::NotFound, "ValidationException", message));
+            return Err(AwsError::new(
+                "sagemaker:UpdateEndpoint",
+                ErrorKind::NotFound,
+                "ValidationException",
+                message,
+            ));
         };
         if endpoint.status != Status::InService {
             let message = "Cannot update in-progress endpoint";
-            return Err(AwsError::new("sagemaker:UpdateEndpoint", ErrorKind::Busy, "ValidationException", message));
+            return Err(AwsError::new(
+                "sagemaker:UpdateEndpoint",
+                ErrorKind::Busy,
+                "ValidationException",
+                message,
+            ));
         }
         endpoint.status = Status::Updating;
         endpoint.failure_reason = None;
-        endpoint.pending = Some(Pending { config: config.to_owned(), phase: None, message: None, since: None });
+        endpoint.pending = Some(Pending {
+            config: config.to_owned(),
+            phase: None,
+            message: None,
+            since: None,
+        });
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ pub struct ReleaseTrain(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     started: Vec<ModelPackageArn>,
+    tokens: Vec<String>,
     packages: BTreeMap<ReleaseId, ModelPackageArn>,
     waiting: Option<WaitingApproval>,
     answered: BTreeMap<ReleaseId, Approval>,
@@ -33,11 +34,17 @@ impl ReleaseTrain {
     pub fn expire(&self) {
         let mut state = lock(&self.0);
         if let Some(waiting) = state.waiting.take() {
-            state.answered.insert(waiting.release, Approval { approved: false, summary: String::new() });
+            state.answered.insert(
+                waiting.release,
+                Approval {
+                    approved: false,
+                    summary: String::new(),
+                },
+            );
         }
     }
 
-    /// The versions whose releases were started, each once.
+    /// The versions whose releases were started; a second start with one token is none.
     pub fn started(&self) -> Vec<ModelPackageArn> {
         lock(&self.0).started.clone()
     }
@@ -49,20 +56,32 @@ impl ReleaseTrain {
 }
 
 impl StartReleases for ReleaseTrain {
-    async fn start(&self, _pipeline: &str, package: &ModelPackageArn, _reason: &str) -> Result<ReleaseId, AwsError> {
+    async fn start(
+        &self,
+        _pipeline: &str,
+        package: &ModelPackageArn,
+        ended: Option<&ReleaseId>,
+        _reason: &str,
+    ) -> Result<ReleaseId, AwsError> {
         let mut state = lock(&self.0);
-        if !state.started.contains(package) {
+        let token = ended.map_or_else(|| package.release_token(), |ended| package.release_token_after(ended));
+        if !state.tokens.contains(&token) {
+            state.tokens.push(token);
             state.started.push(package.clone());
         }
         let id = format!("00000000-0000-0000-0000-{:012}", package.version());
-        id.parse().map_err(|_| AwsError::new("codepipeline:StartPipelineExecution", ErrorKind::Other, "Id", id))
+        id.parse()
+            .map_err(|_| AwsError::new("codepipeline:StartPipelineExecution", ErrorKind::Other, "Id", id))
     }
 }
 
 impl ReadApprovals for ReleaseTrain {
     async fn waiting(&self, _pipeline: &str) -> Result<Option<(ReleaseId, String)>, AwsError> {
         let state = lock(&self.0);
-        Ok(state.waiting.as_ref().map(|waiting| (waiting.release.clone(), waiting.token.clone())))
+        Ok(state
+            .waiting
+            .as_ref()
+            .map(|waiting| (waiting.release.clone(), waiting.token.clone())))
     }
 }
 
@@ -79,8 +98,16 @@ impl ReadReleases for ReleaseTrain {
 impl AnswerApprovals for ReleaseTrain {
     async fn answer(&self, _pipeline: &str, token: &str, approved: bool, summary: &str) -> Result<bool, AwsError> {
         let mut state = lock(&self.0);
-        let Some(waiting) = state.waiting.take_if(|waiting| waiting.token == token) else { return Ok(false) };
-        state.answered.insert(waiting.release, Approval { approved, summary: summary.to_owned() });
+        let Some(waiting) = state.waiting.take_if(|waiting| waiting.token == token) else {
+            return Ok(false);
+        };
+        state.answered.insert(
+            waiting.release,
+            Approval {
+                approved,
+                summary: summary.to_owned(),
+            },
+        );
         Ok(true)
     }
 }

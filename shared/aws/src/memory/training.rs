@@ -56,7 +56,14 @@ impl Trainings {
     ) -> Result<T, AwsError> {
         let mut state = lock(&self.0);
         let found = state.executions.iter_mut().find(|(execution, _)| execution.arn == arn);
-        let missing = || AwsError::new(operation, ErrorKind::NotFound, "ResourceNotFound", format!("no execution {arn}"));
+        let missing = || {
+            AwsError::new(
+                operation,
+                ErrorKind::NotFound,
+                "ResourceNotFound",
+                format!("no execution {arn}"),
+            )
+        };
         found.map(read).ok_or_else(missing)
     }
 }
@@ -65,7 +72,12 @@ impl DefinePipelines for Trainings {
     async fn define(&self, _name: &str, definition: &str, _role_arn: &str, _token: &str) -> Result<i64, AwsError> {
         if definition.contains("\"Trainning\"") {
             let message = "Step `Train` has unknown type `Trainning`";
-            return Err(AwsError::new("sagemaker:UpdatePipeline", ErrorKind::Invalid, "ValidationException", message));
+            return Err(AwsError::new(
+                "sagemaker:UpdatePipeline",
+                ErrorKind::Invalid,
+                "ValidationException",
+                message,
+            ));
         }
         let mut state = lock(&self.0);
         state.definitions.push(definition.to_owned());
@@ -80,7 +92,10 @@ impl StartTrainings for Trainings {
             return Ok(arn.clone());
         }
         let number = state.started.len() + 1;
-        let arn = format!("arn:aws:sagemaker:eu-west-1:123456789012:pipeline/{}/execution/{number}", start.pipeline);
+        let arn = format!(
+            "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/{}/execution/{number}",
+            start.pipeline
+        );
         state.tokens.insert(start.token.to_owned(), arn.clone());
         state.started.push(Started {
             version: start.version,
@@ -101,7 +116,9 @@ impl StartTrainings for Trainings {
 
 impl ReadTrainings for Trainings {
     async fn execution(&self, arn: &str) -> Result<Execution, AwsError> {
-        self.find("sagemaker:DescribePipelineExecution", arn, |(execution, _)| execution.clone())
+        self.find("sagemaker:DescribePipelineExecution", arn, |(execution, _)| {
+            execution.clone()
+        })
     }
 
     async fn steps(&self, arn: &str) -> Result<Vec<Step>, AwsError> {

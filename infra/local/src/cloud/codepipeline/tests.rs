@@ -24,12 +24,16 @@ fn stack() -> Stack {
     parameters.insert("ModelName".into(), "fraud".into());
     parameters.insert("ApprovalTimeoutMinutes".into(), "10080".into());
     let mut stack = Stack::load(TEMPLATE, &parameters, &target()).unwrap();
-    stack
-        .resources
-        .retain(|resource| {
-            let kinds = ["AWS::Code", "AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::Lambda::Function"];
-            kinds.iter().any(|kind| resource.kind.starts_with(kind))
-        });
+    stack.resources.retain(|resource| {
+        let kinds = [
+            "AWS::Code",
+            "AWS::IAM::",
+            "AWS::S3::Bucket",
+            "AWS::SNS::Topic",
+            "AWS::Lambda::Function",
+        ];
+        kinds.iter().any(|kind| resource.kind.starts_with(kind))
+    });
     stack
 }
 
@@ -73,13 +77,22 @@ impl Bench {
 
     fn events(&self) -> Vec<(String, Value)> {
         let events = crate::cloud::events::put_so_far(&self.cloud).iter();
-        events.map(|event| (event["detail-type"].as_str().unwrap().to_owned(), event["detail"].clone())).collect()
+        events
+            .map(|event| {
+                (
+                    event["detail-type"].as_str().unwrap().to_owned(),
+                    event["detail"].clone(),
+                )
+            })
+            .collect()
     }
 
     fn messages(&self) -> Vec<(String, Option<String>, Value)> {
         let read = |text: &str| serde_json::from_str(text).unwrap();
         let published = crate::cloud::sns::published_so_far(&self.cloud).iter();
-        published.map(|(to, subject, text)| (to.clone(), subject.clone(), read(text))).collect()
+        published
+            .map(|(to, subject, text)| (to.clone(), subject.clone(), read(text)))
+            .collect()
     }
 
     fn object(&self, key: &str) -> Option<Bytes> {
@@ -900,9 +913,16 @@ fn who_answers_is_kept() {
     bench.push();
     bench.start_release("t");
     bench.wait(1);
+    let name = "fraud-decide-approval";
+    let functions = &bench.cloud.stack().resources;
+    let function = functions
+        .iter()
+        .find(|function| function.properties["FunctionName"] == name);
+    let role_arn = function.unwrap().properties["Role"].as_str().unwrap().to_owned();
+    let role = role_arn.rsplit_once('/').unwrap().1.to_owned();
     let caller = Caller::Function {
-        name: "fraud-decide-approval".into(),
-        role_arn: "arn:aws:iam::123456789012:role/signalbox-DecideApprovalRole-1X".into(),
+        name: name.to_owned(),
+        role_arn,
     };
     let input = json!({
         "pipelineName": "fraud-release", "stageName": "Approve", "actionName": "Approve", "token": bench.token(),
@@ -913,10 +933,10 @@ fn who_answers_is_kept() {
         .call(&caller, Service::CodePipeline, "PutApprovalResult", &input)
         .unwrap();
     let latest = bench.latest("fraud-release", 1);
-    let arn = "arn:aws:sts::123456789012:assumed-role/signalbox-DecideApprovalRole-1X/fraud-decide-approval";
+    let arn = format!("arn:aws:sts::123456789012:assumed-role/{role}/{name}");
     assert_eq!(
         (latest["lastUpdatedBy"].as_str(), latest.get("summary")),
-        (Some(arn), None)
+        (Some(arn.as_str()), None)
     );
 }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::{cloudwatch, events, s3};
 use super::definition::as_text;
 use super::rollout::{self, Update};
-use super::super::{cloudwatch, events, s3};
 use super::{
     DefaultOrder, Listed, bucket_and_key, cut, epoch_seconds, list_of, page, refuse, registry, set, tag, text,
     without_nulls,

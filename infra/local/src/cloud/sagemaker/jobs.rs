@@ -9,8 +9,8 @@ use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
 use serde_json::{Map, Value, json};
 
-use super::definition::as_text;
 use super::super::s3;
+use super::definition::as_text;
 use super::{Cloud, bucket_and_key, epoch_seconds, list_of, only, set, text};
 use crate::cloud::effect::{EffectId, Job, JobKind};
 

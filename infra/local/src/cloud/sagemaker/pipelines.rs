@@ -7,8 +7,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::definition::{Definition, Scope, StepKind, as_text};
 use super::super::{events, s3};
+use super::definition::{Definition, Scope, StepKind, as_text};
 use super::{
     DefaultOrder, Listed, Timer, clock_text, cut, epoch_seconds, jobs, list_of, page, refuse, registry, tag, text,
     text_if_any, without_nulls,

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::super::cloudwatch;
 use super::endpoints::{
     self, Endpoint, Fleet, Status, busy, change, find, note_share, start_instances, stop_instances, tell,
     variant_summary,
 };
-use super::super::cloudwatch;
 use super::{Timer, cut, list_of, set, text};
 use crate::cloud::effect::EffectId;
 use crate::cloud::{self, ApiError, Cloud};

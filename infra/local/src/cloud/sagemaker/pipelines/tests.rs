@@ -523,15 +523,17 @@ fn wrong_input_is_refused() {
     let mut tuning = definition();
     tuning["Steps"][0]["Type"] = json!("Tuning");
     let name = "churn-train";
+    let role = "arn:aws:iam::123456789012:role/churn-train";
+    let other = "fedcba9876543210fedcba9876543210";
     for (operation, input, expected) in [
         (
             "CreatePipeline",
-            json!({"PipelineName": name, "ClientRequestToken": "other", "PipelineDefinition": "{}"}),
+            json!({"PipelineName": name, "ClientRequestToken": other, "RoleArn": role, "PipelineDefinition": "{}"}),
             "Pipeline names must be unique",
         ),
         (
             "CreatePipeline",
-            json!({"PipelineName": "new", "ClientRequestToken": TOKEN}),
+            json!({"PipelineName": "new", "ClientRequestToken": other, "RoleArn": role}),
             "must be specified",
         ),
         (
@@ -546,19 +548,19 @@ fn wrong_input_is_refused() {
         ),
         (
             "StartPipelineExecution",
-            json!({"PipelineName": name, "ClientRequestToken": "t", "PipelineParameters":
+            json!({"PipelineName": name, "ClientRequestToken": other, "PipelineParameters":
             [{"Name": "Colour", "Value": "red"}]}),
             "no parameter `Colour`",
         ),
         (
             "StartPipelineExecution",
-            json!({"PipelineName": name, "ClientRequestToken": "t", "PipelineParameters":
+            json!({"PipelineName": name, "ClientRequestToken": other, "PipelineParameters":
             [{"Name": "Epochs", "Value": "many"}]}),
             "not a value for parameter `Epochs`",
         ),
         (
             "StartPipelineExecution",
-            json!({"PipelineName": name, "ClientRequestToken": "t", "PipelineParameters":
+            json!({"PipelineName": name, "ClientRequestToken": other, "PipelineParameters":
             [{"Name": "Epochs", "Value": "1"}, {"Name": "Epochs", "Value": "2"}]}),
             "passed twice",
         ),
@@ -576,7 +578,10 @@ fn wrong_input_is_refused() {
             "StartPipelineExecution",
             json!({"PipelineName": "none", "ClientRequestToken": TOKEN}),
         ),
-        ("DescribePipelineExecution", json!({"PipelineExecutionArn": "arn:none"})),
+        (
+            "DescribePipelineExecution",
+            json!({"PipelineExecutionArn": "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/none/execution/abcdefghijkl"}),
+        ),
     ] {
         assert_eq!(
             call(&mut cloud, operation, &input).unwrap_err().code,

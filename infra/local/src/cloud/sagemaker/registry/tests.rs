@@ -121,12 +121,12 @@ fn limits_and_absence_are_told() {
         (
             "UpdateModelPackage",
             update(json!({"k".repeat(129): "v"})),
-            "more than 128 characters",
+            "Map keys must satisfy constraint: [Member must have length less than or equal to 128",
         ),
         (
             "UpdateModelPackage",
             update(json!({"k": "v".repeat(257)})),
-            "more than 256 characters",
+            "Map value must satisfy constraint: [Member must have length less than or equal to 256",
         ),
         (
             "DescribeModelPackage",
@@ -160,6 +160,29 @@ fn limits_and_absence_are_told() {
     );
     let within = json!({"ModelPackageArn": arn, "CustomerMetadataProperties": many, "CustomerMetadataPropertiesToRemove": ["commit"]});
     ok(&mut cloud, "UpdateModelPackage", &within);
+}
+
+/// A pipeline's step registers without the shapes' check of an API call.
+#[test]
+fn metadata_of_a_step_has_the_same_limits() {
+    let many = |count: usize| (0..count).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+    let one = |key: usize, value: usize| BTreeMap::from([("k".repeat(key), "ü".repeat(value))]);
+    for (metadata, expected) in [
+        (many(50), None),
+        (one(128, 256), None),
+        (many(51), Some("more than 50 properties, but would have 51")),
+        (one(129, 1), Some("more than 128 characters")),
+        (one(1, 257), Some("more than 256 characters")),
+    ] {
+        let found = check_metadata(&metadata).err().map(|error| error.message);
+        match expected {
+            None => assert_eq!(found, None),
+            Some(expected) => assert!(
+                found.as_deref().is_some_and(|found| found.contains(expected)),
+                "{found:?} does not say {expected:?}"
+            ),
+        }
+    }
 }
 
 #[test]

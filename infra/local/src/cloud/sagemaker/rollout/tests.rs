@@ -23,9 +23,14 @@ fn pending(cloud: &mut Cloud) -> (String, String) {
 }
 
 fn blue_green(routing: Value, termination: u64, alarms: &[&str]) -> Value {
+    let mut deployment = json!({"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing,
+        "TerminationWaitInSeconds": termination, "MaximumExecutionTimeoutInSeconds": 1800}});
     let alarms: Vec<Value> = alarms.iter().map(|name| json!({"AlarmName": name})).collect();
-    json!({"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": termination,
-        "MaximumExecutionTimeoutInSeconds": 1800}, "AutoRollbackConfiguration": {"Alarms": alarms}})
+    // The service takes no empty list: without alarms, the member is left out.
+    if !alarms.is_empty() {
+        deployment["AutoRollbackConfiguration"] = json!({"Alarms": alarms});
+    }
+    deployment
 }
 
 fn canary(percent: u64) -> Value {

@@ -1,0 +1,173 @@
+//! The SDK's way into the local cloud without a socket, and the place where calls go wrong on purpose.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use local::cloud::Cloud;
+use local::wire;
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// AWS throttles: the call is not done.
+    Throttled,
+    /// AWS does what was asked, and answers that it failed.
+    FailedAfterDoing,
+    /// The function is killed before the call is made.
+    KilledBefore,
+    /// The function is killed after the call was done, before it has the answer.
+    KilledAfter,
+}
+
+/// Which calls go wrong: counted from 0 over all functions.
+#[derive(Debug, Default)]
+pub struct Faults {
+    plan: Vec<(u64, Fault)>,
+    calls: u64,
+}
+
+impl Faults {
+    /// Plans a fault.
+    pub fn plan(&mut self, call: u64, fault: Fault) {
+        self.plan.push((call, fault));
+    }
+
+    /// How many calls were made so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    fn next(&mut self) -> Option<Fault> {
+        let call = self.calls;
+        self.calls += 1;
+        let planned = self.plan.iter().position(|(planned, _)| *planned == call)?;
+        Some(self.plan.swap_remove(planned).1)
+    }
+}
+
+/// The HTTP client, time source and sleep of the SDK clients in process.
+#[derive(Debug, Clone)]
+pub struct InProcess {
+    cloud: Arc<Mutex<Cloud>>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl InProcess {
+    /// A way into that cloud.
+    #[must_use]
+    pub fn new(cloud: Cloud) -> Self {
+        Self {
+            cloud: Arc::new(Mutex::new(cloud)),
+            faults: Arc::default(),
+        }
+    }
+
+    /// The cloud. The guard must not be held while a function runs.
+    pub fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The faults.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = request
+            .try_into_http1x()
+            .map_err(|error| ConnectorError::user(error.into()))?;
+        // The SDK has every body the train sends in memory.
+        let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        let response = wire::handle(&mut self.cloud(), request).map(SdkBody::from);
+        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+}
+
+/// How a service says that it is throttling or failing, in the protocol of the request.
+fn refusal(request: &HttpRequest, status: u16, code: &str) -> Result<HttpResponse, ConnectorError> {
+    let headers = request.headers();
+    let message = "made to fail by the test";
+    let body = if headers.get("smithy-protocol") == Some("rpc-v2-cbor") {
+        cbor(&[("__type", &format!("com.amazonaws#{code}")), ("message", message)])
+    } else if headers.get("x-amz-target").is_some() {
+        format!(r#"{{"__type": "{code}", "message": "{message}"}}"#).into_bytes()
+    } else if headers
+        .get("content-type")
+        .is_some_and(|kind| kind.contains("form-urlencoded"))
+    {
+        format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>")
+            .into_bytes()
+    } else {
+        format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>").into_bytes()
+    };
+    let mut response = http::Response::builder().status(status);
+    if headers.get("smithy-protocol").is_some() {
+        response = response.header("smithy-protocol", "rpc-v2-cbor");
+    }
+    let response = response
+        .body(SdkBody::from(body))
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+/// A CBOR map of short texts.
+fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
+    let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
+    let mut bytes = vec![0xa0 | u8::try_from(members.len()).unwrap_or(0)];
+    for text in members.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend([0x78, length(text)]);
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+impl HttpConnector for InProcess {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let fault = self.faults().next();
+        let answer = match fault {
+            None => self.answer(request),
+            Some(Fault::Throttled) => refusal(&request, 400, "ThrottlingException"),
+            Some(Fault::FailedAfterDoing) => {
+                let failed = refusal(&request, 500, "InternalFailure");
+                self.answer(request).and(failed)
+            }
+            // A future that never ends is a function that never goes on: the world sees it pending, and drops it.
+            Some(Fault::KilledBefore) => return HttpConnectorFuture::new(std::future::pending()),
+            Some(Fault::KilledAfter) => {
+                let _ = self.answer(request);
+                return HttpConnectorFuture::new(std::future::pending());
+            }
+        };
+        HttpConnectorFuture::ready(answer)
+    }
+}
+
+impl HttpClient for InProcess {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl TimeSource for InProcess {
+    fn now(&self) -> SystemTime {
+        self.cloud().now().into()
+    }
+}
+
+impl AsyncSleep for InProcess {
+    /// Back-off between retries takes no time here.
+    fn sleep(&self, _duration: Duration) -> Sleep {
+        Sleep::new(std::future::ready(()))
+    }
+}

@@ -1,0 +1,577 @@
+//! A deployed stack with the real functions in it, run in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::pin::Pin;
+
+use anyhow::{Context, Result, anyhow, bail};
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use bytes::Bytes;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use local::cloud::effect::{
+    Build, BuildOutcome, Effect, EffectId, InvocationOutcome, Invoke, Job, JobKind, JobOutcome, Mail, StartInstance,
+};
+use local::cloud::{Caller, Cloud, Happening, Push, Service};
+use local::template::{Stack, Target};
+use serde_json::{Value, json};
+use signalbox_aws::config::Environment;
+use signalbox_aws::runtime::Function;
+
+use crate::candidate::{self, Candidate};
+use crate::connector::InProcess;
+
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+const PARAMETERS: &str = include_str!("../../infra/parameters/local.json");
+const DEFINITION: &str = include_str!("../../infra/model-repository/pipeline-definition.json");
+
+/// How long things take outside, in seconds of virtual time.
+const BUILD_SECONDS: i64 = 60;
+const JOB_SECONDS: i64 = 120;
+const INSTANCE_SECONDS: i64 = 90;
+/// How often the users of the endpoint call, and how often each time.
+const TRAFFIC_SECONDS: i64 = 10;
+const TRAFFIC_REQUESTS: usize = 12;
+
+type Handler = Box<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value>>>>>;
+
+/// What is due outside at some time.
+#[derive(Debug, Clone, PartialEq)]
+enum Due {
+    Build(EffectId, BuildOutcome),
+    Job(EffectId, JobOutcome),
+    Start(EffectId),
+    Traffic,
+}
+
+/// A stack with the real functions in it.
+pub struct World {
+    inside: InProcess,
+    functions: BTreeMap<String, Handler>,
+    due: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    due_work: BTreeMap<u64, Due>,
+    due_count: u64,
+    instances: BTreeMap<EffectId, Candidate>,
+    url_answers: BTreeMap<EffectId, InvocationOutcome>,
+    happenings: Vec<Happening>,
+    commits: u64,
+    served: u64,
+    failed: u64,
+    traffic: bool,
+    /// For error rates: requests are counted, not drawn.
+    errors_owed: f64,
+}
+
+impl World {
+    /// Deploys the template with the local parameters.
+    ///
+    /// # Errors
+    /// Where the template can't be deployed or a function's configuration is wrong.
+    pub fn new(seed: u64) -> Result<Self> {
+        Self::with_parameters(seed, &[])
+    }
+
+    /// Deploys the template with the local parameters and others over them.
+    ///
+    /// # Errors
+    /// Where the template can't be deployed or a function's configuration is wrong.
+    pub fn with_parameters(seed: u64, others: &[(&str, &str)]) -> Result<Self> {
+        let target = Target {
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+            stack_name: "signalbox".into(),
+            base_url: "http://127.0.0.1:4566".into(),
+        };
+        let mut parameters = BTreeMap::new();
+        let listed: Vec<BTreeMap<String, String>> = serde_json::from_str(PARAMETERS)?;
+        for mut pair in listed {
+            let (key, value) = (pair.remove("ParameterKey"), pair.remove("ParameterValue"));
+            parameters.insert(key.context("ParameterKey")?, value.context("ParameterValue")?);
+        }
+        parameters.extend(
+            others
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let stack = Stack::load(TEMPLATE, &parameters, &target)?;
+        let now: Timestamp = "2026-03-02T09:00:00Z".parse()?;
+        let inside = InProcess::new(Cloud::deploy(stack, target, now, seed)?);
+        let mut world = Self {
+            inside,
+            functions: BTreeMap::new(),
+            due: BinaryHeap::new(),
+            due_work: BTreeMap::new(),
+            due_count: 0,
+            instances: BTreeMap::new(),
+            url_answers: BTreeMap::new(),
+            happenings: Vec::new(),
+            commits: 0,
+            served: 0,
+            failed: 0,
+            traffic: true,
+            errors_owed: 0.0,
+        };
+        world.load_functions()?;
+        world.put_object("data/part-0001.csv", "label,x\n1,2\n")?;
+        Ok(world)
+    }
+
+    /// The name of the stack's model.
+    #[must_use]
+    pub fn model(&self) -> String {
+        self.cloud()
+            .stack()
+            .parameters
+            .get("ModelName")
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The cloud. The guard must not be held while the world runs.
+    pub fn cloud(&self) -> std::sync::MutexGuard<'_, Cloud> {
+        self.inside.cloud()
+    }
+
+    /// The faults that are planned.
+    pub fn faults(&self) -> std::sync::MutexGuard<'_, crate::connector::Faults> {
+        self.inside.faults()
+    }
+
+    /// Turns the endpoint's users off.
+    pub fn without_traffic(mut self) -> Self {
+        self.traffic = false;
+        self
+    }
+
+    /// Requests that the endpoint's users made and that were answered well, and that failed.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.served, self.failed)
+    }
+
+    /// Everything that happened so far.
+    #[must_use]
+    pub fn happenings(&self) -> &[Happening] {
+        &self.happenings
+    }
+
+    /// Pushes a candidate to the main branch.
+    ///
+    /// # Errors
+    /// Where the cloud has no such repository.
+    pub fn push(&mut self, candidate: &Candidate) -> Result<String> {
+        let parent = (self.commits > 0).then(|| format!("{:040x}", self.commits));
+        self.commits += 1;
+        let commit = format!("{:040x}", self.commits);
+        let push = Push {
+            repository: self.model(),
+            branch: "main".into(),
+            commit: commit.clone(),
+            parent,
+            author: "Ada <ada@example.com>".into(),
+            message: format!("Try number {}", self.commits),
+            zip: candidate.zip(DEFINITION)?,
+        };
+        self.cloud().push(push)?;
+        Ok(commit)
+    }
+
+    /// Puts an object into the stack's bucket.
+    ///
+    /// # Errors
+    /// Where the stack has none.
+    pub fn put_object(&mut self, key: &str, content: &str) -> Result<()> {
+        let bucket = self.bucket();
+        let content = Bytes::copy_from_slice(content.as_bytes());
+        self.cloud().put_object(&bucket, key, content)?;
+        Ok(())
+    }
+
+    /// The stack's bucket.
+    #[must_use]
+    pub fn bucket(&self) -> String {
+        let cloud = self.cloud();
+        let bucket = cloud
+            .stack()
+            .resources
+            .iter()
+            .find(|resource| resource.kind == "AWS::S3::Bucket");
+        bucket.map(|bucket| bucket.physical_id.clone()).unwrap_or_default()
+    }
+
+    /// Calls an API as the administrator.
+    ///
+    /// # Errors
+    /// What the service refuses.
+    pub fn call(&self, service: Service, operation: &str, input: &Value) -> Result<Value> {
+        Ok(self.cloud().call(&Caller::Administrator, service, operation, input)?)
+    }
+
+    /// Runs until the condition holds.
+    ///
+    /// # Errors
+    /// Where it does not hold within that time.
+    pub fn run_until(&mut self, hours_max: i64, what: &str, mut holds: impl FnMut(&Self) -> bool) -> Result<()> {
+        let end = self.cloud().now() + SignedDuration::from_hours(hours_max);
+        loop {
+            if self.settle()? && holds(self) {
+                return Ok(());
+            }
+            if !self.step(end)? {
+                bail!(
+                    "{what}: not within {hours_max} hours; the mails so far: {:#?}",
+                    self.subjects()
+                );
+            }
+        }
+    }
+
+    /// Runs for that time.
+    ///
+    /// # Errors
+    /// Where a function can't be run at all.
+    pub fn run_for(&mut self, time: SignedDuration) -> Result<()> {
+        let end = self.cloud().now() + time;
+        while self.step(end)? {}
+        self.cloud().advance(end);
+        self.settle()?;
+        Ok(())
+    }
+
+    /// Goes on to the next thing that is due, if that is before `end`.
+    fn step(&mut self, end: Timestamp) -> Result<bool> {
+        self.settle()?;
+        let timer = self.cloud().next_timer();
+        let outside = self.due.peek().map(|Reverse((time, _))| *time);
+        let Some(next) = [timer, outside].into_iter().flatten().min().filter(|time| *time <= end) else {
+            return Ok(false);
+        };
+        self.cloud().advance(next);
+        while let Some(Reverse((time, number))) = self.due.peek().copied() {
+            if time > next {
+                break;
+            }
+            self.due.pop();
+            if let Some(work) = self.due_work.remove(&number) {
+                self.report(work);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Does what the cloud wants done, until it wants nothing more.
+    fn settle(&mut self) -> Result<bool> {
+        loop {
+            let effects = self.cloud().take_effects();
+            if effects.is_empty() {
+                let happenings = self.cloud().take_happenings();
+                self.happenings.extend(happenings);
+                return Ok(true);
+            }
+            for effect in effects {
+                self.perform(effect)?;
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Invoke(invoke) => self.invoke(invoke)?,
+            Effect::Build(build) => self.later(BUILD_SECONDS, Due::Build(build.id, outcome_of_build(&build))),
+            Effect::Job(job) => self.later(JOB_SECONDS, Due::Job(job.id, outcome_of_job(&job)?)),
+            Effect::StartInstance(start) => self.start(&start)?,
+            Effect::StopInstance { id } => {
+                self.instances.remove(&id);
+            }
+            Effect::Mail(_) => {}
+        }
+        Ok(())
+    }
+
+    fn invoke(&mut self, invoke: Invoke) -> Result<()> {
+        let handler = self.functions.get(&invoke.function);
+        let handler = handler.ok_or_else(|| anyhow!("no function `{}`", invoke.function))?;
+        // Every call is answered at once, so that a future that is not ready has been killed.
+        let outcome = match handler(invoke.payload).now_or_never() {
+            Some(Ok(answer)) => InvocationOutcome::Answer(answer),
+            Some(Err(error)) => InvocationOutcome::Error {
+                kind: "Error".into(),
+                message: format!("{error:#}"),
+            },
+            None => InvocationOutcome::Killed("killed by the test".into()),
+        };
+        self.url_answers.insert(invoke.id, outcome.clone());
+        self.cloud().finish_invocation(invoke.id, outcome);
+        Ok(())
+    }
+
+    fn start(&mut self, start: &StartInstance) -> Result<()> {
+        let candidate = candidate::in_tar_gz(&start.model_archive).context("no candidate in the model archive")?;
+        self.instances.insert(start.id, candidate);
+        self.later(INSTANCE_SECONDS, Due::Start(start.id));
+        if self.traffic && !self.due_work.values().any(|due| *due == Due::Traffic) {
+            self.later(TRAFFIC_SECONDS, Due::Traffic);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, due: Due) {
+        match due {
+            Due::Build(id, outcome) => self.cloud().finish_build(id, outcome),
+            Due::Job(id, outcome) => self.cloud().finish_job(id, outcome),
+            Due::Start(id) => self.cloud().finish_start(id, Ok(())),
+            Due::Traffic => {
+                self.serve();
+                if !self.instances.is_empty() {
+                    self.later(TRAFFIC_SECONDS, Due::Traffic);
+                }
+            }
+        }
+    }
+
+    fn later(&mut self, seconds: i64, due: Due) {
+        let time = self.cloud().now() + SignedDuration::from_secs(seconds);
+        self.due_count += 1;
+        self.due.push(Reverse((time, self.due_count)));
+        self.due_work.insert(self.due_count, due);
+    }
+
+    /// The endpoint's users.
+    fn serve(&mut self) {
+        let endpoint = self.model();
+        for _ in 0..TRAFFIC_REQUESTS {
+            let mut cloud = self.inside.cloud();
+            let Ok(route) = cloud.route(&endpoint) else { return };
+            self.errors_owed += self
+                .instances
+                .get(&route.instance)
+                .map_or(0.0, |candidate| candidate.error_rate);
+            let status = if self.errors_owed >= 1.0 { 500 } else { 200 };
+            if status == 500 {
+                self.errors_owed -= 1.0;
+                self.failed += 1;
+            } else {
+                self.served += 1;
+            }
+            cloud.record_invocation(route.instance, status, 2_000);
+        }
+    }
+
+    /// The mails so far.
+    #[must_use]
+    pub fn mails(&self) -> Vec<Mail> {
+        self.cloud().inbox().to_vec()
+    }
+
+    /// The subjects of the mails so far.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<String> {
+        self.cloud().inbox().iter().map(|mail| mail.subject.clone()).collect()
+    }
+
+    /// The mails so far that bear an approval link, oldest first.
+    #[must_use]
+    pub fn approval_links(&self) -> Vec<String> {
+        let link = |mail: &Mail| {
+            mail.body
+                .split_whitespace()
+                .find(|word| word.contains("/function-url/"))
+                .map(str::to_owned)
+        };
+        self.cloud().inbox().iter().filter_map(link).collect()
+    }
+
+    /// Opens a link: GET.
+    ///
+    /// # Errors
+    /// Where the function URL does not answer.
+    pub fn open(&mut self, link: &str) -> Result<(u16, String)> {
+        self.request("GET", link, "")
+    }
+
+    /// Decides by the link as the page's form does: the same address, POST.
+    ///
+    /// # Errors
+    /// Where the function URL does not answer.
+    pub fn decide(&mut self, link: &str, decision: &str, comment: &str) -> Result<(u16, String)> {
+        let comment = comment.replace(' ', "+");
+        self.request("POST", link, &format!("decision={decision}&comment={comment}"))
+    }
+
+    fn request(&mut self, method: &str, link: &str, body: &str) -> Result<(u16, String)> {
+        let (path, query) = link.split_once('?').context("a link has a query")?;
+        let function = path
+            .split("/function-url/")
+            .nth(1)
+            .context("not a function URL")?
+            .trim_matches('/')
+            .to_owned();
+        let now = self.cloud().now();
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": query,
+            "headers": {"content-type": "application/x-www-form-urlencoded", "host": "127.0.0.1:4566"},
+            "requestContext": {
+                "accountId": "anonymous", "apiId": "local", "domainName": "127.0.0.1:4566", "domainPrefix": "local",
+                "http": {"method": method, "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test"},
+                "requestId": "request", "routeKey": "$default", "stage": "$default",
+                "time": "02/Mar/2026:09:00:00 +0000", "timeEpoch": now.as_millisecond(),
+            },
+            "body": body, "isBase64Encoded": false,
+        });
+        let id = self.cloud().invoke_url(&function, event)?;
+        self.settle()?;
+        match self.url_answers.remove(&id) {
+            Some(InvocationOutcome::Answer(answer)) => {
+                let status = answer.get("statusCode").and_then(Value::as_u64).unwrap_or(200);
+                let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
+                Ok((u16::try_from(status)?, body.to_owned()))
+            }
+            other => bail!("the page did not answer: {other:?}"),
+        }
+    }
+
+    /// A version, as DescribeModelPackage shows it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn package(&self, version: u32) -> Result<Value> {
+        let model = self.model();
+        let arn = format!("arn:aws:sagemaker:eu-west-1:123456789012:model-package/{model}/{version}");
+        self.call(
+            Service::SageMaker,
+            "DescribeModelPackage",
+            &json!({"ModelPackageName": arn}),
+        )
+    }
+
+    /// What became of a version, as the train marked it.
+    #[must_use]
+    pub fn outcome(&self, version: u32) -> Option<String> {
+        let package = self.package(version).ok()?;
+        Some(
+            package
+                .get("CustomerMetadataProperties")?
+                .get("signalbox:outcome")?
+                .as_str()?
+                .to_owned(),
+        )
+    }
+
+    /// The endpoint, as DescribeEndpoint shows it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn endpoint(&self) -> Result<Value> {
+        let name = self.model();
+        self.call(Service::SageMaker, "DescribeEndpoint", &json!({"EndpointName": name}))
+    }
+
+    /// The version that the endpoint serves, where it is in service and nothing is pending.
+    #[must_use]
+    pub fn serving(&self) -> Option<u32> {
+        let endpoint = self.endpoint().ok()?;
+        let idle = endpoint.get("EndpointStatus")?.as_str()? == "InService"
+            && endpoint.get("PendingDeploymentSummary").is_none();
+        let config = endpoint.get("EndpointConfigName")?.as_str()?;
+        let version = config.strip_prefix(&format!("{}-v", self.model()))?.split('-').next()?;
+        if idle { version.parse().ok() } else { None }
+    }
+
+    fn load_functions(&mut self) -> Result<()> {
+        let infos = self.cloud().functions();
+        for info in infos {
+            let environment = self
+                .cloud()
+                .function_environment(&info.name)
+                .context("a function without environment")?;
+            let key = environment
+                .get("AWS_ACCESS_KEY_ID")
+                .cloned()
+                .context("AWS_ACCESS_KEY_ID")?;
+            let sdk = self.sdk(&key);
+            let environment: Environment = environment.into_iter().collect();
+            let handler = match info.binary.as_str() {
+                "start-training" => handler(start_training::StartTraining::new(&environment, &sdk)?),
+                "pipeline-status" => handler(pipeline_status::PipelineStatus::new(&environment, &sdk)?),
+                "request-approval" => handler(request_approval::RequestApproval::new(&environment, &sdk)?),
+                "decide-approval" => handler(decide_approval::DecideApproval::new(&environment, &sdk)?),
+                "sync-approval" => handler(sync_approval::SyncApproval::new(&environment, &sdk)?),
+                "update-endpoint" => handler(update_endpoint::UpdateEndpoint::new(&environment, &sdk)?),
+                "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?),
+                "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?),
+                other => bail!("the template has a function `{other}` that this project has no crate for"),
+            };
+            self.functions.insert(info.name, handler);
+        }
+        Ok(())
+    }
+
+    /// The SDK's configuration for a function: into the cloud, by its virtual clock.
+    fn sdk(&self, access_key_id: &str) -> SdkConfig {
+        let credentials = Credentials::from_keys(access_key_id, "local", Some("local".into()));
+        SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("eu-west-1"))
+            .endpoint_url("http://127.0.0.1:4566")
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.inside.clone())
+            .time_source(self.inside.clone())
+            .sleep_impl(self.inside.clone())
+            .retry_config(aws_config::retry::RetryConfig::standard())
+            .stalled_stream_protection(aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled())
+            .build()
+    }
+}
+
+fn handler<F: Function + 'static>(function: F) -> Handler {
+    let function = std::sync::Arc::new(function);
+    Box::new(move |event| {
+        let function = function.clone();
+        Box::pin(async move { function.handle(event).await })
+    })
+}
+
+/// CodeBuild: the tests, then the source as it is.
+fn outcome_of_build(build: &Build) -> BuildOutcome {
+    match candidate::in_zip(&build.source) {
+        Some(candidate) if candidate.tests_pass => BuildOutcome::Succeeded(build.source.clone()),
+        _ => BuildOutcome::Failed {
+            phase: "BUILD".into(),
+            message:
+                "COMMAND_EXECUTION_ERROR: Error while executing command: python3 -m unittest. Reason: exit status 1"
+                    .into(),
+            log_tail: "FAILED (failures=1)".into(),
+        },
+    }
+}
+
+/// A job's container: the candidate says what its scripts would do.
+fn outcome_of_job(job: &Job) -> Result<JobOutcome> {
+    let in_inputs = || job.inputs.iter().find_map(|(_, content)| Candidate::find(content));
+    let candidate = job
+        .source_archive
+        .as_deref()
+        .and_then(candidate::in_tar_gz)
+        .or_else(in_inputs);
+    let candidate = candidate.with_context(|| format!("no candidate in the job {}", job.name))?;
+    if job.kind == JobKind::Training && !candidate.trains {
+        return Ok(JobOutcome::Failed {
+            reason: "AlgorithmError: ExecuteUserScriptError: no data, exit code: 1".into(),
+        });
+    }
+    let script = Bytes::from(candidate.script());
+    let mut outputs = BTreeMap::new();
+    for (name, path) in &job.outputs {
+        let file = match job.kind {
+            JobKind::Training => ("code/serve.py".to_owned(), script.clone()),
+            JobKind::Processing if path.contains("evaluation") => {
+                ("evaluation.json".to_owned(), Bytes::from(candidate.report.clone()))
+            }
+            JobKind::Processing => ("part.csv".to_owned(), Bytes::from_static(b"label,x\n1,2\n")),
+        };
+        outputs.insert(name.clone(), vec![file]);
+    }
+    Ok(JobOutcome::Succeeded(outputs))
+}
