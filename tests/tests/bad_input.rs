@@ -1,6 +1,10 @@
 //! What must stop a release, and what a person is told then.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 use jiff::SignedDuration;
 use local::cloud::Service;
@@ -120,5 +124,73 @@ fn a_wrong_template_parameter_is_refused_by_name() {
             .unwrap_err()
             .to_string();
         assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn an_event_that_is_not_understood_is_tried_again_and_then_kept() {
+    let mut world = world();
+    let topic = format!("arn:aws:sns:eu-west-1:123456789012:{}-approval-requests", world.model());
+    let junk = json!({"TopicArn": topic, "Message": "{\"approval\": \"yes\"}"});
+    world.call(Service::Sns, "Publish", &junk).unwrap();
+    world.run_for(SignedDuration::from_mins(30)).unwrap();
+    let function = format!("{}-request-approval", world.model());
+    assert_eq!(
+        world.cloud().invocations().get(&function),
+        Some(&3),
+        "once, and two retries"
+    );
+    let letters = world.cloud().dead_letters();
+    assert_eq!(letters.len(), 1);
+    let letter = letters.first().map(ToString::to_string).unwrap_or_default();
+    assert!(
+        letter.contains("not a CodePipeline approval"),
+        "the error is kept with the event: {letter}"
+    );
+    let alarm = format!("{}-dead-letters", world.model());
+    assert!(
+        world.subjects().iter().any(|subject| subject.contains(&alarm)),
+        "and somebody is told"
+    );
+}
+
+#[test]
+fn a_function_may_do_only_what_its_role_allows() {
+    let world = world();
+    let (model, bucket) = (world.model(), world.bucket());
+    let environment = world.cloud().function_environment(&format!("{model}-retrain")).unwrap();
+    let caller = world.cloud().caller_of(&environment["AWS_ACCESS_KEY_ID"]);
+    for (service, operation, input, allowed) in [
+        (
+            Service::S3,
+            "ListObjectsV2",
+            json!({"Bucket": bucket, "Prefix": "data/"}),
+            true,
+        ),
+        (
+            Service::S3,
+            "ListObjectsV2",
+            json!({"Bucket": bucket, "Prefix": "models/"}),
+            false,
+        ),
+        (
+            Service::S3,
+            "GetObject",
+            json!({"Bucket": bucket, "Key": "data/part-0001.csv"}),
+            false,
+        ),
+        (Service::SageMaker, "ListPipelines", json!({}), false),
+        (
+            Service::SageMaker,
+            "DeleteEndpoint",
+            json!({"EndpointName": model}),
+            false,
+        ),
+    ] {
+        let answer = world.cloud().call(&caller, service, operation, &input);
+        let denied = answer
+            .as_ref()
+            .is_err_and(|error| error.code.starts_with("AccessDenied"));
+        assert_eq!(denied, !allowed, "{operation} {input}: {answer:?}");
     }
 }
