@@ -44,3 +44,6 @@ impl ReadAlarms for Alarms {
         Ok(names.map(str::to_owned).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

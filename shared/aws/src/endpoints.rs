@@ -299,3 +299,6 @@ fn deployment_config(plan: &Plan) -> DeploymentConfig {
     let rollback = AutoRollbackConfig::builder().set_alarms(Some(plan.alarms.iter().map(alarm).collect()));
     config.auto_rollback_configuration(rollback.build()).build()
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,7 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "SlowDown"
         | "RequestLimitExceeded"
         | "InternalFailure"
+        | "InternalServiceFault"
         | "InternalServerError"
         | "InternalError"
         | "InternalErrorException"

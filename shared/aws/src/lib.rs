@@ -33,6 +33,8 @@ pub mod job;
 pub mod macs;
 pub mod memory;
 pub mod notices;
+#[cfg(test)]
+mod recorded;
 pub mod registry;
 pub mod releases;
 pub mod runtime;

@@ -77,3 +77,6 @@ impl VerifyMac for Macs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,3 +60,6 @@ impl Publish for Sns {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

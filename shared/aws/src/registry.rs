@@ -219,3 +219,6 @@ pub(crate) fn package_not_found(operation: &'static str, arn: &ModelPackageArn) 
     let message = format!("Could not find model package {arn}");
     AwsError::new(operation, ErrorKind::NotFound, "ValidationException", message)
 }
+
+#[cfg(test)]
+mod tests;

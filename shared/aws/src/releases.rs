@@ -276,3 +276,6 @@ pub async fn waiting(
         token,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,3 +167,6 @@ pub(crate) fn too_large(operation: &'static str, object: &ObjectUri, bytes_max: 
     let message = format!("{object} is larger than the {bytes_max} bytes that are read of such an object");
     AwsError::new(operation, ErrorKind::Invalid, "TooLarge", message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ fn summarised(summary: PipelineExecutionSummary) -> Option<Execution> {
         failure_reason: summary.pipeline_execution_failure_reason,
     })
 }
+
+#[cfg(test)]
+mod tests;
