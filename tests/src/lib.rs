@@ -8,20 +8,27 @@ pub mod candidate;
 pub mod connector;
 pub mod world;
 
-/// Builds the workspace's binaries and returns the path of the local cloud's: beside the test's own.
+/// Builds the workspace's binaries and returns the command that runs the local cloud with them.
 ///
 /// # Errors
 /// Where cargo can't build them.
-pub fn local_cloud() -> anyhow::Result<std::path::PathBuf> {
+pub fn local_cloud() -> anyhow::Result<std::process::Command> {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // The selection of packages that `cargo test --workspace` has built already.
     let mut build = std::process::Command::new(env!("CARGO"));
-    let built = build
+    // With the tests, which are built already: what is selected decides the dependencies' features, and another selection would
+    // build the SageMaker SDK once more.
+    let build = build
         .current_dir(workspace)
-        .args(["build", "--workspace", "--bins"])
-        .status()?;
-    anyhow::ensure!(built.success(), "the binaries can't be built");
+        .args(["build", "--workspace", "--bins", "--tests"]);
+    anyhow::ensure!(build.status()?.success(), "the binaries can't be built");
+    // target/debug/deps/TEST, and target/debug/local.
     let test = std::env::current_exe()?;
-    let folder = test.ancestors().nth(2).map(std::path::Path::to_owned);
-    Ok(folder.unwrap_or_default().join("local"))
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .map(std::path::Path::to_owned)
+        .unwrap_or_default();
+    let mut local = std::process::Command::new(folder.join("local"));
+    local.env(local::binaries::BINARIES_VARIABLE, folder);
+    Ok(local)
 }

@@ -45,7 +45,7 @@ fn boto3_and_the_aws_cli_are_served_as_by_aws() {
         );
         return;
     };
-    let mut up = Command::new(tests::local_cloud().unwrap());
+    let mut up = tests::local_cloud().unwrap();
     up.args(["up", "--port", "0"]);
     let mut up = Up(up.stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(up.0.stdout.take().unwrap()).lines();

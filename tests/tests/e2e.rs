@@ -6,15 +6,13 @@
     reason = "a test that can't go on fails"
 )]
 
-use std::process::Command;
-
 use serde_json::Value;
 
 #[test]
 fn the_story_of_the_demo_holds() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
-    let mut demo = Command::new(tests::local_cloud().unwrap());
+    let mut demo = tests::local_cloud().unwrap();
     let output = demo
         .args(["demo", "--port", "0", "--report"])
         .arg(&report)

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
+use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, metrics_of};
@@ -86,32 +86,6 @@ pub struct Ports<'a, R, O, A, M> {
     pub macs: &'a M,
 }
 
-/// A function URL's request (payload 2.0), as far as it is needed; a bare GET leaves most of it out. It has no `Debug`: the query is
-/// the link.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    #[serde(default)]
-    raw_query_string: String,
-    request_context: RequestContext,
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    http: Http,
-    /// Milliseconds since the epoch.
-    time_epoch: i64,
-}
-
-#[derive(Deserialize)]
-struct Http {
-    method: String,
-}
-
 /// Handles one request. What fails becomes a page that says so: a person waits for the answer, and nobody retries for them.
 ///
 /// # Errors
@@ -127,8 +101,8 @@ where
     A: ReadApprovals + AnswerApprovals,
     M: VerifyMac,
 {
-    let request: Request = serde_json::from_value(event).context("not a function URL's request")?;
-    let page = match request.request_context.http.method.as_str() {
+    let request: LambdaFunctionUrlRequest = serde_json::from_value(event).context("not a function URL's request")?;
+    let page = match method(&request) {
         "GET" | "HEAD" | "POST" => respond(settings, ports, &request).await.unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the page failed");
             page::trouble("AWS did not answer as it should. Whether your decision was taken is not certain.")
@@ -144,10 +118,14 @@ where
     )
 }
 
+fn method(request: &LambdaFunctionUrlRequest) -> &str {
+    request.request_context.http.method.as_deref().unwrap_or_default()
+}
+
 async fn respond<R, O, A, M>(
     settings: &Settings,
     ports: &Ports<'_, R, O, A, M>,
-    request: &Request,
+    request: &LambdaFunctionUrlRequest,
 ) -> Result<Page, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
@@ -155,7 +133,7 @@ where
     A: ReadApprovals + AnswerApprovals,
     M: VerifyMac,
 {
-    let Ok(link) = SignedLink::parse(&request.raw_query_string) else {
+    let Ok(link) = SignedLink::parse(request.raw_query_string.as_deref().unwrap_or_default()) else {
         return Ok(page::invalid_link());
     };
     if !ports.macs.verify(link.claims.message(), link.mac.clone()).await? {
@@ -196,7 +174,7 @@ where
         tracing::info!(version = package.arn.label(), approver = link.claims.approver, %refusal, "refused");
         return Ok(page::refused(refusal));
     }
-    if request.request_context.http.method != "POST" {
+    if method(request) != "POST" {
         let history = history(ports, &package, &evidence.metrics).await?;
         return Ok(page::review(&evidence, &link.claims.approver, &history));
     }

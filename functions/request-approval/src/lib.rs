@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
+use aws_lambda_events::sns::SnsEvent;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -117,26 +118,6 @@ pub struct Ports<'a, R, O, A, M, N> {
     pub approvals: &'a N,
 }
 
-/// The SNS event, as far as it is needed.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SnsEvent {
-    records: Vec<SnsRecord>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SnsRecord {
-    sns: SnsMessage,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SnsMessage {
-    message: String,
-    timestamp: Option<Timestamp>,
-}
-
 /// CodePipeline's message. It has no `Debug`: the token answers the approval.
 #[derive(Deserialize)]
 struct ApprovalMessage {
@@ -179,7 +160,9 @@ where
     N: Publish,
 {
     let event: SnsEvent = serde_json::from_value(event).context("not an SNS event")?;
-    for SnsRecord { sns } in event.records {
+    for record in event.records {
+        let sns = record.sns;
+        let published = Timestamp::from_millisecond(sns.timestamp.timestamp_millis()).ok();
         // serde's message would quote the text, and the text holds the token.
         let message: ApprovalMessage = serde_json::from_str(&sns.message).map_err(|error| {
             anyhow!(
@@ -188,7 +171,7 @@ where
                 error.column()
             )
         })?;
-        request(settings, ports, &message.approval, sns.timestamp).await?;
+        request(settings, ports, &message.approval, published).await?;
     }
     Ok(Value::Null)
 }
