@@ -19,7 +19,7 @@ use signalbox_aws::runtime::Function;
 use signalbox_model::endpoint::Status;
 use signalbox_model::event::Event;
 use signalbox_model::mail;
-use signalbox_model::names::{ModelName, ModelPackageArn};
+use signalbox_model::names::{ModelName, ModelPackageArn, version_of_config};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, Outcome, key};
 use signalbox_model::rollout::{Plan, Routing, Traffic};
@@ -252,10 +252,9 @@ fn config_arn(alarm_arn: &str, config: &str) -> Option<String> {
 
 /// The version that a configuration, `GROUP-vN-RELEASE`, serves.
 fn package_of(alarm_arn: &str, config: &str) -> Option<(ModelPackageArn, u32)> {
-    let (label, _) = config.rsplit_once('-')?;
-    let (group, version) = label.rsplit_once("-v")?;
+    let (group, version) = version_of_config(config)?;
     let arn = config_arn(alarm_arn, "")?.replace("endpoint-config/", &format!("model-package/{group}/{version}"));
-    Some((arn.parse().ok()?, version.parse().ok()?))
+    Some((arn.parse().ok()?, version))
 }
 
 #[cfg(test)]

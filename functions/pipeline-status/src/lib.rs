@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::evidence::{ReportError, champion_with_metrics, metrics_of};
+use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartReleases};
@@ -30,8 +30,6 @@ use signalbox_model::training::{Ending, ending};
 
 /// How many of the newest executions a sweep looks at: more than can end between two sweeps.
 const SWEPT_MAX: u8 = 20;
-/// The largest evaluation report that is read, in bytes.
-const REPORT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the template sets.
 #[derive(Debug, Clone)]

@@ -148,7 +148,8 @@ async fn train(
         model_package_group_name: settings.model.to_string(),
     };
     // Before anything is written: a definition that can't be used leaves nothing behind.
-    let definition = prepare(definition, &defaults).map_err(|error| Failure::configuration(chain(&error)))?;
+    let definition = prepare(definition, &defaults)
+        .map_err(|error| Failure::configuration(format!("{:#}", anyhow::Error::new(error))))?;
     for (name, content) in code
         .objects()
         .map_err(|error| Failure::configuration(error.to_string()))?
@@ -226,17 +227,6 @@ impl<'a> Code<'a> {
 fn display_name(commit: &str) -> String {
     let commit: String = commit.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     format!("push-{commit}").trim_end_matches('-').to_owned()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

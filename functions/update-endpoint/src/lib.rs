@@ -23,7 +23,7 @@ use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::runtime::Function;
 use signalbox_model::job::Job;
 use signalbox_model::mail;
-use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
+use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId, version_of_config};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key};
 use signalbox_model::reconcile::{self, Step, Wanted};
@@ -372,7 +372,7 @@ where
         let notice = mail::rolled_back(
             &self.settings.model,
             arn.version(),
-            version_of(serving),
+            version_of_config(serving).map(|(_, version)| version),
             alarm.as_deref(),
             reason,
         );
@@ -420,12 +420,6 @@ where
         tracing::info!(version = self.package.arn.label(), release = %self.id, outcome = outcome.as_str(), reason, "the release has ended");
         Ok(())
     }
-}
-
-/// The version in an endpoint configuration's name, `GROUP-vN-RELEASE`.
-fn version_of(config: &str) -> Option<u32> {
-    let (label, _) = config.rsplit_once('-')?;
-    label.rsplit_once("-v")?.1.parse().ok()
 }
 
 #[cfg(test)]

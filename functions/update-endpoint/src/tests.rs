@@ -648,16 +648,3 @@ async fn a_job_that_was_answered_before_is_done() {
         .unwrap_err();
     assert_eq!(error.to_string(), "not a CodePipeline job event");
 }
-
-#[test]
-fn configurations_tell_their_version() {
-    for (config, expected) in [
-        (NEW, Some(7)),
-        ("a-v1-v12-01234567", Some(12)),
-        ("made-by-hand", None),
-        ("churn-v7", None),
-        ("", None),
-    ] {
-        assert_eq!(version_of(config), expected, "{config}");
-    }
-}

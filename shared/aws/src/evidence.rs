@@ -14,7 +14,7 @@ use crate::registry::ReadPackages;
 use crate::storage::{ObjectUri, ReadObjects};
 
 /// The largest evaluation report that is read, in bytes.
-const REPORT_BYTES_MAX: usize = 1024 * 1024;
+pub const REPORT_BYTES_MAX: usize = 1024 * 1024;
 /// How many approved versions are looked at for the champion. Between a deployed version and now lie only versions that were
 /// approved and then rolled back or failed.
 const CHAMPION_CANDIDATES_MAX: u8 = 20;

@@ -230,6 +230,14 @@ impl fmt::Display for ModelPackageArn {
     }
 }
 
+/// The group and the version in an endpoint configuration's name, [`GROUP-vN-RELEASE`](ModelPackageArn::endpoint_config_name).
+#[must_use]
+pub fn version_of_config(config: &str) -> Option<(&str, u32)> {
+    let (label, _) = config.rsplit_once('-')?;
+    let (group, version) = label.rsplit_once("-v")?;
+    Some((group, version.parse().ok()?))
+}
+
 /// A release: one execution of the release pipeline, named by its CodePipeline execution id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -357,6 +365,19 @@ mod tests {
         let name = arn.endpoint_config_name(&release);
         assert!(name.len() <= 63, "{name}");
         assert!(name.ends_with("-v4294967295-01234567"));
+    }
+
+    #[test]
+    fn configurations_tell_their_version() {
+        for (config, expected) in [
+            ("churn-v7-01234567", Some(("churn", 7))),
+            ("a-v1-b-v12-01234567", Some(("a-v1-b", 12))),
+            ("churn-01234567", None),
+            ("churn-vx-01234567", None),
+            ("", None),
+        ] {
+            assert_eq!(version_of_config(config), expected, "{config}");
+        }
     }
 
     #[test]

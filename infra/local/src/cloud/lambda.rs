@@ -24,7 +24,6 @@ pub(crate) struct State {
 /// A function.
 #[derive(Debug)]
 struct Function {
-    arn: String,
     role_arn: String,
     binary: String,
     environment: BTreeMap<String, String>,
@@ -180,7 +179,6 @@ fn deploy_function(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templat
     }
     let access_key_id = format!("ASIA{}", cloud.token(16).to_ascii_uppercase());
     let function = Function {
-        arn: resource.arn().to_owned(),
         role_arn: properties.role,
         binary: properties.code.binary,
         environment,
@@ -373,25 +371,6 @@ impl Cloud {
                 "ErrorMessage": attribute(error.chars().take(1024).collect()),
             });
             sqs::send(self, &queue, &invocation.payload.to_string(), attributes);
-        }
-    }
-}
-
-/// Answers one call.
-pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
-    match operation {
-        "ListFunctions" => {
-            let functions = cloud.lambda.functions.iter();
-            let functions =
-                functions.map(|(name, function)| json!({"FunctionName": name, "FunctionArn": function.arn}));
-            Ok(json!({"Functions": functions.collect::<Vec<_>>()}))
-        }
-        _ => {
-            let _ = input;
-            Err(ApiError::new(
-                "UnknownOperationException",
-                format!("the local cloud has no lambda:{operation}"),
-            ))
         }
     }
 }

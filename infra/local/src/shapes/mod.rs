@@ -252,7 +252,7 @@ macro_rules! models {
                     Some(&MODEL)
                 })*
                 // REST services: the path says what an operation takes.
-                Service::Lambda | Service::S3 => None,
+                Service::S3 => None,
             }
         }
     };
