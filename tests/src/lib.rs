@@ -15,11 +15,7 @@ pub mod world;
 pub fn local_cloud() -> anyhow::Result<std::process::Command> {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut build = std::process::Command::new(env!("CARGO"));
-    // With the tests, which are built already: what is selected decides the dependencies' features, and another selection would
-    // build the SageMaker SDK once more.
-    let build = build
-        .current_dir(workspace)
-        .args(["build", "--workspace", "--bins", "--tests"]);
+    let build = build.current_dir(workspace).args(["build", "--workspace", "--bins"]);
     anyhow::ensure!(build.status()?.success(), "the binaries can't be built");
     // target/debug/deps/TEST, and target/debug/local.
     let test = std::env::current_exe()?;
