@@ -24,8 +24,8 @@ OPERATIONS = {
     " DescribeModelPackageGroup DescribePipeline DescribePipelineDefinitionForExecution DescribePipelineExecution"
     " DescribeProcessingJob DescribeTrainingJob ListEndpointConfigs ListEndpoints ListModelPackageGroups ListModelPackages"
     " ListModels ListPipelineExecutionSteps ListPipelineExecutions ListPipelineParametersForExecution ListPipelineVersions"
-    " ListPipelines ListTags StartPipelineExecution StopPipelineExecution UpdateEndpoint UpdateModelPackage UpdatePipeline"
-    " UpdatePipelineExecution",
+    " ListPipelines ListTags StartPipelineExecution StopPipelineExecution UpdateEndpoint UpdateEndpointWeightsAndCapacities"
+    " UpdateModelPackage UpdatePipeline UpdatePipelineExecution",
     "sns": "GetTopicAttributes ListSubscriptionsByTopic ListTopics Publish Subscribe Unsubscribe",
     "sqs": "GetQueueAttributes GetQueueUrl ListQueues ReceiveMessage",
     "sts": "GetCallerIdentity",

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::{cloudwatch, events, s3};
+use super::capacity::{self, Scaling};
 use super::definition::as_text;
 use super::rollout::{self, Update};
 use super::{
     DefaultOrder, Listed, bucket_and_key, cut, epoch_seconds, list_of, page, refuse, registry, set, tag, text,
-    without_nulls,
+    text_if_any, without_nulls,
 };
 use crate::cloud::effect::{Effect, EffectId, StartInstance};
 use crate::cloud::{ApiError, Cloud};
@@ -26,8 +27,14 @@ pub(super) struct State {
     pub(super) instances: BTreeMap<EffectId, Owner>,
     /// How many requests each configuration answered, and how many it failed.
     served: BTreeMap<String, (u64, u64)>,
-    /// How many phases and deployments there were: their ids, by which timers know that they are void.
+    /// How many phases, deployments and other changes there were: their ids, by which timers know that they are void.
     pub(super) serial: u64,
+}
+
+/// The id of a new phase, deployment or other change of an endpoint.
+pub(super) fn next_id(cloud: &mut Cloud) -> u64 {
+    cloud.sagemaker.endpoints.serial += 1;
+    cloud.sagemaker.endpoints.serial
 }
 
 /// A model or an endpoint configuration.
@@ -35,6 +42,8 @@ pub(super) struct State {
 struct Made {
     arn: String,
     created: Timestamp,
+    /// The how manieth it is: what was made in the same millisecond is listed in that order.
+    number: u64,
     /// What it was made with.
     input: Value,
 }
@@ -43,7 +52,7 @@ struct Made {
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
     pub(super) endpoint: String,
-    config: String,
+    pub(super) config: String,
     variant: String,
 }
 
@@ -61,6 +70,10 @@ pub(super) struct Endpoint {
     /// The fleet of [`config`](Self::config).
     pub(super) fleet: Fleet,
     pub(super) update: Option<Update>,
+    /// A change of its capacity that is under way.
+    pub(super) scaling: Option<Scaling>,
+    /// The maintenance that is under way: its id.
+    pub(super) maintenance: Option<u64>,
     pub(super) last_deployment: Option<Value>,
     /// By how much requests are owed to the old and the new fleet, for routing.
     pub(super) owed: [i64; 2],
@@ -71,6 +84,7 @@ pub(super) struct Endpoint {
 pub(super) enum Status {
     Creating,
     Updating,
+    SystemUpdating,
     RollingBack,
     InService,
     Deleting,
@@ -84,6 +98,7 @@ impl Status {
         match self {
             Self::Creating => "Creating",
             Self::Updating => "Updating",
+            Self::SystemUpdating => "SystemUpdating",
             Self::RollingBack => "RollingBack",
             Self::InService => "InService",
             Self::Deleting => "Deleting",
@@ -97,6 +112,7 @@ impl Status {
         match self {
             Self::Creating => "CREATING",
             Self::Updating => "UPDATING",
+            Self::SystemUpdating => "SYSTEM_UPDATING",
             Self::RollingBack => "ROLLING_BACK",
             Self::InService => "IN_SERVICE",
             Self::Deleting => "DELETING",
@@ -106,13 +122,16 @@ impl Status {
     }
 }
 
-/// The instances of one configuration behind an endpoint.
+/// The instances of one configuration behind an endpoint. After a rollback that failed, some may be of another configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Fleet {
     pub(super) config: String,
     pub(super) variant: String,
     image: Option<String>,
-    weight: f64,
+    pub(super) instance_type: Option<String>,
+    pub(super) weight: f64,
+    /// `DataCaptureConfig`.
+    pub(super) data_capture: Option<Value>,
     /// How many instances it is to have.
     pub(super) wanted: usize,
     /// Its instances, those that are starting too.
@@ -127,6 +146,13 @@ impl Fleet {
     /// Whether all that were started are up.
     pub(super) fn is_up(&self) -> bool {
         self.instances.iter().all(|id| self.up.contains(id))
+    }
+
+    /// Whether its instances are of the kind that has no deployment guardrails.
+    pub(super) fn is_inf1(&self) -> bool {
+        self.instance_type
+            .as_deref()
+            .is_some_and(|kind| kind.starts_with("ml.inf1."))
     }
 
     /// The instance whose turn it is, among the first so many.
@@ -260,6 +286,7 @@ pub(super) fn create_model(cloud: &mut Cloud, input: &Value) -> Result<Value, Ap
     let made = Made {
         arn: arn.clone(),
         created: cloud.now,
+        number: next_id(cloud),
         input: input.clone(),
     };
     cloud.sagemaker.endpoints.models.insert(name, made);
@@ -272,7 +299,8 @@ fn description(made: &Made, arn_member: &str) -> Value {
     set(&mut answer, "Tags", Value::Null);
     set(&mut answer, arn_member, json!(made.arn));
     set(&mut answer, "CreationTime", json!(epoch_seconds(made.created)));
-    answer
+    // In an input, a null is as good as nothing.
+    without_nulls(answer)
 }
 
 /// `DescribeModel`.
@@ -300,7 +328,9 @@ pub(super) fn delete_model(cloud: &mut Cloud, input: &Value) -> Result<Value, Ap
 }
 
 fn list_made(made: &BTreeMap<String, Made>, input: &Value, member: &str, noun: &str) -> Result<Value, ApiError> {
-    let items = made.iter().map(|(name, made)| Listed {
+    let mut made: Vec<(&String, &Made)> = made.iter().collect();
+    made.sort_by_key(|(_, made)| made.number);
+    let items = made.into_iter().map(|(name, made)| Listed {
         key: name.clone(),
         name: name.clone(),
         created: made.created,
@@ -363,6 +393,7 @@ pub(super) fn create_config(cloud: &mut Cloud, input: &Value) -> Result<Value, A
     let made = Made {
         arn: arn.clone(),
         created: cloud.now,
+        number: next_id(cloud),
         input,
     };
     cloud.sagemaker.endpoints.configs.insert(name, made);
@@ -418,6 +449,8 @@ pub(super) fn fleet(cloud: &Cloud, config: &str) -> Result<Fleet, ApiError> {
         config: config.to_owned(),
         variant: text(variant, "VariantName").to_owned(),
         image: container.get("Image").map(as_text),
+        instance_type: text_if_any(variant, "InstanceType"),
+        data_capture: made.input.get("DataCaptureConfig").cloned(),
         weight: variant
             .get("InitialVariantWeight")
             .and_then(Value::as_f64)
@@ -529,6 +562,8 @@ pub(super) fn create(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
         modified: cloud.now,
         fleet,
         update: None,
+        scaling: None,
+        maintenance: None,
         last_deployment: input.get("DeploymentConfig").cloned(),
         owed: [0, 0],
     };
@@ -555,7 +590,10 @@ fn fail_creation(cloud: &mut Cloud, name: &str, reason: &str) {
 pub(super) fn delete(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError> {
     let name = text(input, "EndpointName");
     let endpoint = find(cloud, name)?;
-    if matches!(endpoint.status, Status::Updating | Status::RollingBack) {
+    if matches!(
+        endpoint.status,
+        Status::Updating | Status::SystemUpdating | Status::RollingBack
+    ) {
         return Err(busy(endpoint));
     }
     change(cloud, name, Status::Deleting);
@@ -572,6 +610,13 @@ pub(super) fn find<'a>(cloud: &'a Cloud, name: &str) -> Result<&'a Endpoint, Api
     endpoint.ok_or_else(|| missing(cloud, "endpoint", "endpoint", name))
 }
 
+/// Whether instances of another configuration serve too: a rollback failed, and no other update has mended it.
+pub(super) fn is_mixed(cloud: &Cloud, endpoint: &Endpoint) -> bool {
+    let owners = &cloud.sagemaker.endpoints.instances;
+    let mut found = endpoint.fleet.instances.iter().filter_map(|id| owners.get(id));
+    found.any(|owner| owner.config != endpoint.fleet.config)
+}
+
 /// The refusal to change an endpoint that is changing.
 pub(super) fn busy(endpoint: &Endpoint) -> ApiError {
     ApiError::validation(format!("Cannot update in-progress endpoint \"{}\".", endpoint.arn))
@@ -582,9 +627,20 @@ pub(super) fn describe(cloud: &Cloud, input: &Value) -> Result<Value, ApiError> 
     let endpoint = find(cloud, text(input, "EndpointName"))?;
     let started = matches!(
         endpoint.status,
-        Status::InService | Status::Updating | Status::RollingBack | Status::UpdateRollbackFailed
+        Status::InService
+            | Status::Updating
+            | Status::SystemUpdating
+            | Status::RollingBack
+            | Status::UpdateRollbackFailed
     );
-    let variants = started.then(|| vec![variant_summary(&endpoint.fleet, endpoint.created)]);
+    let variants = started.then(|| vec![serving_summary(endpoint, epoch_seconds)]);
+    let pending = endpoint.update.as_ref().map(|update| {
+        let mut summary = update.summary(epoch_seconds);
+        if let Some(variant) = summary.pointer_mut("/ProductionVariants/0") {
+            set(variant, "InstanceType", json!(update.fleet.instance_type));
+        }
+        summary
+    });
     Ok(without_nulls(json!({
         "EndpointName": endpoint.name,
         "EndpointArn": endpoint.arn,
@@ -592,8 +648,9 @@ pub(super) fn describe(cloud: &Cloud, input: &Value) -> Result<Value, ApiError> 
         "EndpointStatus": endpoint.status.name(),
         "FailureReason": endpoint.failure,
         "ProductionVariants": variants,
+        "DataCaptureConfig": endpoint.fleet.data_capture.as_ref().filter(|_| started).map(capture_summary),
         "LastDeploymentConfig": endpoint.last_deployment,
-        "PendingDeploymentSummary": endpoint.update.as_ref().map(|update| update.summary(epoch_seconds)),
+        "PendingDeploymentSummary": pending,
         "CreationTime": epoch_seconds(endpoint.created),
         "LastModifiedTime": epoch_seconds(endpoint.modified),
     })))
@@ -612,6 +669,27 @@ pub(super) fn variant_summary(fleet: &Fleet, resolved: Timestamp) -> Value {
         "CurrentInstanceCount": fleet.up.len(),
         "DesiredInstanceCount": fleet.wanted,
     }))
+}
+
+/// What answers and events say of the fleet that serves, with times written as the place has them.
+fn serving_summary<T: serde::Serialize>(endpoint: &Endpoint, time: impl Fn(Timestamp) -> T) -> Value {
+    let mut variant = variant_summary(&endpoint.fleet, endpoint.created);
+    if let Some(scaling) = &endpoint.scaling {
+        set(&mut variant, "VariantStatus", scaling.status(time));
+    }
+    variant
+}
+
+/// `DataCaptureConfigSummary`.
+fn capture_summary(config: &Value) -> Value {
+    let enabled = config.get("EnableCapture").and_then(Value::as_bool).unwrap_or_default();
+    json!({
+        "EnableCapture": enabled,
+        "CaptureStatus": if enabled { "Started" } else { "Stopped" },
+        "CurrentSamplingPercentage": config.get("InitialSamplingPercentage").cloned().unwrap_or_default(),
+        "DestinationS3Uri": text(config, "DestinationS3Uri"),
+        "KmsKeyId": text(config, "KmsKeyId"),
+    })
 }
 
 /// `ListEndpoints`.
@@ -655,9 +733,9 @@ pub(super) fn tell(cloud: &mut Cloud, name: &str, kind: &str) {
         return;
     };
     let tags = cloud.sagemaker.tags.get(&endpoint.arn).cloned().unwrap_or_default();
-    let mut variant = variant_summary(&endpoint.fleet, endpoint.created);
-    set(&mut variant, "DeployedImages", Value::Null);
     let milliseconds = |time: Timestamp| json!(time.as_millisecond());
+    let mut variant = serving_summary(endpoint, milliseconds);
+    set(&mut variant, "DeployedImages", Value::Null);
     let mut detail = json!({
         "EndpointName": endpoint.name,
         "EndpointArn": endpoint.arn,
@@ -700,6 +778,9 @@ impl Cloud {
         let Some(endpoint) = self.sagemaker.endpoints.endpoints.get_mut(&name) else {
             return;
         };
+        if endpoint.scaling.is_some() {
+            return capacity::started(self, &name, id, result);
+        }
         if endpoint.fleet.up.contains(&id)
             || !endpoint.fleet.instances.contains(&id)
             || endpoint.status != Status::Creating
@@ -757,10 +838,15 @@ impl Cloud {
             _ => (&mut found.fleet, usize::MAX),
         };
         let instance = fleet.turn(among).ok_or_else(missing)?;
+        let variant = fleet.variant.clone();
+        let config = match self.sagemaker.endpoints.instances.get(&instance) {
+            Some(owner) => owner.config.clone(),
+            None => fleet.config.clone(),
+        };
         Ok(Route {
             instance,
-            config: fleet.config.clone(),
-            variant: fleet.variant.clone(),
+            config,
+            variant,
         })
     }
 
@@ -786,7 +872,7 @@ impl Cloud {
         ];
         // While two fleets serve, each also has metrics of its own.
         let endpoint = self.sagemaker.endpoints.endpoints.get(&owner.endpoint);
-        let both_serve = endpoint.is_some_and(|endpoint| endpoint.update.is_some());
+        let both_serve = endpoint.is_some_and(|endpoint| endpoint.update.is_some() || is_mixed(self, endpoint));
         for (name, value) in [
             ("Invocations", 1.0),
             ("Invocation4XXErrors", one_if((400..500).contains(&status))),

@@ -2,7 +2,8 @@
 //!
 //! [`definition`] reads a pipeline's definition and resolves what its steps refer to; [`pipelines`] keeps pipelines and runs their
 //! executions; [`jobs`] makes processing and training jobs of steps; [`registry`] keeps model packages; [`endpoints`] has models,
-//! endpoint configurations and endpoints, and [`rollout`] moves an endpoint from one configuration to the next.
+//! endpoint configurations and endpoints, [`rollout`] moves an endpoint from one configuration to the next as a plan of
+//! [`deployment`] says, and [`capacity`] changes how many instances it has.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,9 @@ use serde_json::{Map, Value, json};
 use super::{ApiError, Caller, Cloud};
 use crate::template::{Resource, TemplateError};
 
+mod capacity;
 mod definition;
+mod deployment;
 mod endpoints;
 mod jobs;
 mod pipelines;
@@ -52,6 +55,20 @@ pub(crate) enum Timer {
         endpoint: String,
         /// The deployment; a later deployment makes the timer void.
         deployment: u64,
+    },
+    /// An endpoint's change of capacity that starts nothing, or was undone, is over.
+    CapacitySettles {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The change; a later one makes the timer void.
+        change: u64,
+    },
+    /// An endpoint's maintenance is over.
+    MaintenanceEnds {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The maintenance; a later one makes the timer void.
+        maintenance: u64,
     },
 }
 
@@ -102,6 +119,7 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         "DeleteEndpoint" => endpoints::delete(cloud, input),
         "ListEndpoints" => endpoints::list(cloud, input),
         "UpdateEndpoint" => rollout::update(cloud, input),
+        "UpdateEndpointWeightsAndCapacities" => capacity::update(cloud, input),
         _ => Err(ApiError::new(
             "UnknownOperationException",
             format!("the local cloud has no {operation}"),
@@ -116,6 +134,8 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
         Timer::ExecutionStops(execution) => pipelines::stopped(cloud, &execution),
         Timer::PhaseEnds { endpoint, phase } => rollout::phase_ends(cloud, &endpoint, phase),
         Timer::DeploymentExpires { endpoint, deployment } => rollout::expires(cloud, &endpoint, deployment),
+        Timer::CapacitySettles { endpoint, change } => capacity::settles(cloud, &endpoint, change),
+        Timer::MaintenanceEnds { endpoint, maintenance } => capacity::maintenance_ends(cloud, &endpoint, maintenance),
     }
 }
 

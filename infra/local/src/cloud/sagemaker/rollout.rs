@@ -4,16 +4,17 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::cloudwatch;
+use super::deployment::{self, Kind, Plan};
 use super::endpoints::{
-    self, Endpoint, Fleet, Status, busy, change, find, note_share, start_instances, stop_instances, tell,
-    variant_summary,
+    self, Endpoint, Fleet, Status, busy, change, find, is_mixed, next_id, note_share, start_instances, stop_instances,
+    tell, variant_summary,
 };
 use super::{Timer, cut, list_of, set, text};
 use crate::cloud::effect::EffectId;
 use crate::cloud::{self, ApiError, Cloud};
 
 /// How long SageMaker takes to take down a fleet.
-const TAKE_DOWN: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const TAKE_DOWN: SignedDuration = SignedDuration::from_secs(10);
 
 /// A deployment under way.
 #[derive(Debug)]
@@ -70,136 +71,6 @@ impl Phase {
     }
 }
 
-/// How the deployment goes.
-#[derive(Debug, PartialEq, Eq)]
-struct Plan {
-    kind: Kind,
-    /// How many new instances take traffic after each step.
-    steps: Vec<usize>,
-    /// Between the steps.
-    wait_seconds: u64,
-    /// After the last step.
-    last_wait_seconds: u64,
-    timeout_seconds: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    AllAtOnce,
-    Canary,
-    Linear,
-    Rolling,
-}
-
-impl Plan {
-    /// The plan for a fleet of so many instances.
-    fn new(deployment: Option<&Value>, instances: usize) -> Result<Self, ApiError> {
-        let deployment = deployment.unwrap_or(&Value::Null);
-        let seconds = |policy: &Value, member: &str| policy.get(member).and_then(Value::as_u64);
-        let limit = "MaximumExecutionTimeoutInSeconds";
-        let plan = match (
-            deployment.get("BlueGreenUpdatePolicy"),
-            deployment.get("RollingUpdatePolicy"),
-        ) {
-            (Some(_), Some(_)) => {
-                return Err(ApiError::validation(
-                    "Only one of BlueGreenUpdatePolicy and RollingUpdatePolicy can be specified in DeploymentConfig.",
-                ));
-            }
-            (None, None) => Self {
-                kind: Kind::AllAtOnce,
-                steps: vec![instances],
-                wait_seconds: 0,
-                last_wait_seconds: 0,
-                timeout_seconds: None,
-            },
-            (Some(policy), None) => {
-                let routing = policy.get("TrafficRoutingConfiguration").unwrap_or(&Value::Null);
-                let (kind, steps) = match text(routing, "Type") {
-                    "CANARY" => {
-                        if instances < 2 {
-                            return Err(ApiError::validation(
-                                "A CANARY traffic routing needs a production variant of at least 2 instances, but it has 1.",
-                            ));
-                        }
-                        let size = capacity(routing, "CanarySize", instances)?;
-                        (
-                            Kind::Canary,
-                            if size < instances {
-                                vec![size, instances]
-                            } else {
-                                vec![instances]
-                            },
-                        )
-                    }
-                    "LINEAR" => (
-                        Kind::Linear,
-                        in_steps(capacity(routing, "LinearStepSize", instances)?, instances),
-                    ),
-                    _ => (Kind::AllAtOnce, vec![instances]),
-                };
-                Self {
-                    kind,
-                    steps,
-                    wait_seconds: seconds(routing, "WaitIntervalInSeconds").unwrap_or_default(),
-                    last_wait_seconds: seconds(policy, "TerminationWaitInSeconds").unwrap_or_default(),
-                    timeout_seconds: seconds(policy, limit),
-                }
-            }
-            (None, Some(policy)) => {
-                let wait_seconds = seconds(policy, "WaitIntervalInSeconds").unwrap_or_default();
-                Self {
-                    kind: Kind::Rolling,
-                    steps: in_steps(capacity(policy, "MaximumBatchSize", instances)?, instances),
-                    wait_seconds,
-                    last_wait_seconds: wait_seconds,
-                    timeout_seconds: seconds(policy, limit),
-                }
-            }
-        };
-        let between = u64::try_from(plan.steps.len().saturating_sub(1)).unwrap_or(u64::MAX);
-        let waits = plan
-            .wait_seconds
-            .saturating_mul(between)
-            .saturating_add(plan.last_wait_seconds);
-        if let Some(timeout) = plan.timeout_seconds.filter(|timeout| waits >= *timeout) {
-            return Err(ApiError::validation(format!(
-                "MaximumExecutionTimeoutInSeconds ({timeout}) must be more than the deployment's waits together ({waits} seconds)."
-            )));
-        }
-        Ok(plan)
-    }
-}
-
-/// A `CapacitySize` in whole instances, at least one.
-fn capacity(policy: &Value, member: &str, instances: usize) -> Result<usize, ApiError> {
-    let Some(size) = policy.get(member) else {
-        return Err(ApiError::validation(format!(
-            "{member} must be specified for this type of deployment."
-        )));
-    };
-    let value = size
-        .get("Value")
-        .and_then(Value::as_u64)
-        .and_then(|value| usize::try_from(value).ok())
-        .unwrap_or(1);
-    let count = match text(size, "Type") {
-        "CAPACITY_PERCENT" => instances.saturating_mul(value).div_ceil(100),
-        _ => value,
-    };
-    Ok(count.clamp(1, instances.max(1)))
-}
-
-/// `3` of `10` is 3, 6, 9, 10.
-fn in_steps(step: usize, all: usize) -> Vec<usize> {
-    let mut steps: Vec<usize> = (1..)
-        .map(|times: usize| times.saturating_mul(step))
-        .take_while(|count| *count < all)
-        .collect();
-    steps.push(all);
-    steps
-}
-
 impl Update {
     /// The new fleet's share of the traffic, up to 1.
     pub(super) fn share(&self) -> f64 {
@@ -234,11 +105,6 @@ impl Update {
     }
 }
 
-fn next_id(cloud: &mut Cloud) -> u64 {
-    cloud.sagemaker.endpoints.serial += 1;
-    cloud.sagemaker.endpoints.serial
-}
-
 /// The endpoint with its deployment, where it has one.
 fn under_way<'a>(cloud: &'a mut Cloud, name: &str) -> Option<&'a mut Endpoint> {
     cloud
@@ -263,7 +129,7 @@ pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
         }
         _ => return Err(busy(endpoint)),
     }
-    let (arn, count) = (endpoint.arn.clone(), endpoint.fleet.wanted);
+    let arn = endpoint.arn.clone();
     let flag = |member: &str| input.get(member).and_then(Value::as_bool).unwrap_or_default();
     let kept = endpoint
         .last_deployment
@@ -271,17 +137,22 @@ pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
         .filter(|_| flag("RetainDeploymentConfig"));
     let deployment = input.get("DeploymentConfig").cloned().or(kept);
     let mut fleet = endpoints::fleet(cloud, text(input, "EndpointConfigName"))?;
-    let excluded = list_of(input, "ExcludeRetainedVariantProperties")
-        .any(|property| text(property, "VariantPropertyType") == "DesiredInstanceCount");
-    if flag("RetainAllVariantProperties") && !excluded {
-        fleet.wanted = count;
+    if deployment.is_some() && fleet.variant != endpoint.fleet.variant {
+        return Err(ApiError::validation(format!(
+            "With a DeploymentConfig, the new endpoint configuration must have the production variants of the endpoint's current one \
+             ({}), but it has {}.",
+            endpoint.fleet.variant, fleet.variant
+        )));
     }
-    let plan = Plan::new(deployment.as_ref(), fleet.wanted)?;
-    let alarms = deployment
-        .as_ref()
-        .and_then(|deployment| deployment.get("AutoRollbackConfiguration"));
-    let alarms = list_of(alarms.unwrap_or(&Value::Null), "Alarms").map(|alarm| text(alarm, "AlarmName").to_owned());
-    let alarms: Vec<String> = alarms.collect();
+    if flag("RetainAllVariantProperties") {
+        retain(&endpoint.fleet, &mut fleet, input);
+    }
+    let mut plan = Plan::new(deployment.as_ref(), endpoint.fleet.wanted, fleet.wanted)?;
+    // Inferentia knows no guardrails: whatever is asked for, traffic shifts at once, and nothing bakes.
+    if [&endpoint.fleet, &fleet].iter().any(|fleet| fleet.is_inf1()) {
+        plan = Plan::new(None, endpoint.fleet.wanted, fleet.wanted)?;
+    }
+    let alarms = deployment::alarms(deployment.as_ref())?;
     let mut ringing = Vec::new();
     for alarm in &alarms {
         match cloudwatch::alarm_state(cloud, alarm).as_deref() {
@@ -330,6 +201,26 @@ pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
         roll_back(cloud, &name, &alarm_reason(&ringing));
     }
     Ok(json!({"EndpointArn": arn}))
+}
+
+/// Keeps the properties of a variant of the same name, but for those that the input excludes.
+fn retain(old: &Fleet, new: &mut Fleet, input: &Value) {
+    if old.variant != new.variant {
+        return;
+    }
+    let is_kept = |property: &str| {
+        list_of(input, "ExcludeRetainedVariantProperties")
+            .all(|excluded| text(excluded, "VariantPropertyType") != property)
+    };
+    if is_kept("DesiredInstanceCount") {
+        new.wanted = old.wanted;
+    }
+    if is_kept("DesiredWeight") {
+        new.weight = old.weight;
+    }
+    if is_kept("DataCaptureConfig") {
+        new.data_capture.clone_from(&old.data_capture);
+    }
 }
 
 fn alarm_reason(alarms: &[String]) -> String {
@@ -421,7 +312,7 @@ pub(super) fn started(cloud: &mut Cloud, name: &str, id: EffectId, result: Resul
             fleet.up.insert(id);
             match (fleet.is_up(), restoring) {
                 (false, _) => {}
-                (true, true) => take_down(cloud, name),
+                (true, true) => shift_back(cloud, name),
                 (true, false) => shift(cloud, name),
             }
         }
@@ -513,10 +404,16 @@ pub(super) fn phase_ends(cloud: &mut Cloud, name: &str, phase_id: u64) {
         (Phase::TakingDown, _) => {
             if let Some(endpoint) = under_way(cloud, name) {
                 endpoint.update = None;
-                // Another one only where a rollback before this one had failed.
-                endpoint.config.clone_from(&endpoint.fleet.config);
             }
-            change(cloud, name, Status::InService);
+            // The mix that a rollback before this one left is still a mix.
+            let mixed = cloud.sagemaker.endpoints.endpoints.get(name);
+            let mixed = mixed.is_some_and(|endpoint| is_mixed(cloud, endpoint));
+            let status = if mixed {
+                Status::UpdateRollbackFailed
+            } else {
+                Status::InService
+            };
+            change(cloud, name, status);
         }
         (Phase::Creating | Phase::ActivatingTraffic | Phase::Restoring, _) => {}
     }
@@ -561,46 +458,95 @@ pub(crate) fn on_alarm(cloud: &mut Cloud, alarm_name: &str) {
     }
 }
 
-/// Goes back to the old configuration.
+/// Goes back to the old configuration. Blue/green, the old fleet is whole, and takes all traffic at once; rolling, the new instances
+/// that serve go on serving until the old ones that are gone are back.
 fn roll_back(cloud: &mut Cloud, name: &str, reason: &str) {
     let Some(endpoint) = under_way(cloud, name) else {
         return;
     };
     endpoint.failure = Some(cut(&format!("Failed to update endpoint: {reason}"), 1024));
+    let gone = endpoint.fleet.wanted.saturating_sub(endpoint.fleet.instances.len());
+    let Some(update) = &mut endpoint.update else {
+        return;
+    };
+    if gone > 0 {
+        // What does not serve yet is of no use.
+        let on = update.on;
+        let idle = keep_first(&mut update.fleet, on);
+        change(cloud, name, Status::RollingBack);
+        stop_instances(cloud, idle);
+        return restore(cloud, name);
+    }
+    update.on = 0;
+    update.fleet.up.clear();
+    let (new, config) = (std::mem::take(&mut update.fleet.instances), update.fleet.config.clone());
+    endpoint.owed = [0, 0];
+    change(cloud, name, Status::RollingBack);
+    note_share(cloud, name, &config, 0.0);
+    stop_instances(cloud, new);
+    take_down(cloud, name);
+}
+
+/// Takes all instances out of a fleet but the first so many of those that are up; returns those taken out.
+fn keep_first(fleet: &mut Fleet, count: usize) -> Vec<EffectId> {
+    let kept: Vec<EffectId> = fleet
+        .instances
+        .iter()
+        .filter(|id| fleet.up.contains(id))
+        .take(count)
+        .copied()
+        .collect();
+    let (kept, gone) = std::mem::take(&mut fleet.instances)
+        .into_iter()
+        .partition(|id| kept.contains(id));
+    fleet.instances = kept;
+    fleet.up.retain(|id| fleet.instances.contains(id));
+    gone
+}
+
+/// Starts the next batch of the old instances that are gone.
+fn restore(cloud: &mut Cloud, name: &str) {
+    let Some(endpoint) = under_way(cloud, name) else {
+        return;
+    };
     let mut fleet = endpoint.fleet.clone();
     let gone = fleet.wanted.saturating_sub(fleet.instances.len());
-    let serves = !fleet.up.is_empty();
-    let mut new = Vec::new();
-    if let Some(update) = endpoint.update.as_mut().filter(|_| serves) {
-        update.on = 0;
-        update.fleet.up.clear();
-        new = std::mem::take(&mut update.fleet.instances);
-        endpoint.owed = [0, 0];
-    }
-    let config = endpoint
-        .update
-        .as_ref()
-        .map(|update| update.fleet.config.clone())
-        .unwrap_or_default();
-    change(cloud, name, Status::RollingBack);
-    if serves {
-        note_share(cloud, name, &config, 0.0);
-        stop_instances(cloud, new);
-    }
-    if gone == 0 {
-        return take_down(cloud, name);
-    }
-    let started = start_instances(cloud, name, &mut fleet, gone);
+    let batch = endpoint.update.as_ref().and_then(|update| update.plan.rollback_batch);
+    let count = batch.map_or(gone, |size| size.of(fleet.wanted).min(gone));
+    let started = start_instances(cloud, name, &mut fleet, count);
     if let Some(endpoint) = under_way(cloud, name) {
         endpoint.fleet = fleet;
     }
     match started {
         Ok(()) => {
-            let message = format!("Restoring {gone} instance(s) of the previous configuration.");
+            let message = format!("Restoring {count} instance(s) of the previous configuration.");
             enter(cloud, name, Phase::Restoring, message, None);
         }
         Err(reason) => give_up(cloud, name, &reason),
     }
+}
+
+/// A batch of the old instances is back: it takes its share of the traffic, and the new instances whose share that was go.
+fn shift_back(cloud: &mut Cloud, name: &str) {
+    let Some(endpoint) = under_way(cloud, name) else {
+        return;
+    };
+    let (back, all) = (endpoint.fleet.instances.len(), endpoint.fleet.wanted);
+    if back >= all {
+        return take_down(cloud, name);
+    }
+    endpoint.owed = [0, 0];
+    let Some(update) = &mut endpoint.update else {
+        return;
+    };
+    let on = (update.fleet.wanted * (all - back)).div_ceil(all.max(1));
+    update.on = on.min(update.on);
+    let on = update.on;
+    let surplus = keep_first(&mut update.fleet, on);
+    let (share, config) = (update.share(), update.fleet.config.clone());
+    note_share(cloud, name, &config, share);
+    stop_instances(cloud, surplus);
+    restore(cloud, name);
 }
 
 /// The old fleet is whole: it takes the traffic where it had none, and the new instances go.
@@ -623,29 +569,20 @@ fn take_down(cloud: &mut Cloud, name: &str) {
     enter(cloud, name, Phase::TakingDown, message, Some(TAKE_DOWN));
 }
 
-/// The old fleet can't be restored: what serves goes on serving, until another update.
+/// The old fleet can't be restored: the mix of old and new instances that serves goes on serving, until another update.
 fn give_up(cloud: &mut Cloud, name: &str, reason: &str) {
     let Some(endpoint) = under_way(cloud, name) else {
         return;
     };
     let failure = endpoint.failure.take().unwrap_or_default();
     endpoint.failure = Some(cut(&format!("{failure} The rollback failed: {reason}"), 1024));
-    let down: Vec<EffectId> = endpoint
-        .fleet
-        .instances
-        .iter()
-        .filter(|id| !endpoint.fleet.up.contains(id))
-        .copied()
-        .collect();
-    endpoint.fleet.instances.retain(|id| !down.contains(id));
-    if let Some(update) = endpoint.update.take().filter(|update| update.on > 0) {
-        // Those of the old fleet that did come up are no use while the new one has the traffic.
-        let mut surplus = std::mem::replace(&mut endpoint.fleet, update.fleet).instances;
-        surplus.extend(down);
-        stop_instances(cloud, surplus);
-    } else {
-        stop_instances(cloud, down);
+    let down = keep_first(&mut endpoint.fleet, usize::MAX);
+    if let Some(update) = endpoint.update.take() {
+        endpoint.fleet.instances.extend(&update.fleet.instances);
+        endpoint.fleet.up.extend(&update.fleet.up);
     }
+    endpoint.owed = [0, 0];
+    stop_instances(cloud, down);
     change(cloud, name, Status::UpdateRollbackFailed);
 }
 
