@@ -242,36 +242,80 @@ fn page(mut items: Vec<Listed>, input: &Value, member: &str, order: DefaultOrder
             && modified_before.is_none_or(|before| modified < before)
             && item.name.to_lowercase().contains(&part)
     });
-    // A stable sort: what was made in the same millisecond stays in the order in which it was made.
-    match text(input, "SortBy") {
-        "Name" | "PipelineExecutionArn" => items.sort_by(|one, other| one.name.cmp(&other.name)),
-        "LastModifiedTime" => items.sort_by_key(|item| item.modified),
-        _ => items.sort_by_key(|item| item.created),
-    }
+    let by_name = matches!(text(input, "SortBy"), "Name" | "PipelineExecutionArn");
+    let by_modified = text(input, "SortBy") == "LastModifiedTime";
     let descending = match text(input, "SortOrder") {
         "" => order == DefaultOrder::Descending,
         asked => asked == "Descending",
     };
+    // Stable sorts: what was made in the same millisecond stays in the order in which it was made.
+    if by_name {
+        items.sort_by(|one, other| one.name.cmp(&other.name));
+    } else if by_modified {
+        items.sort_by_key(|item| item.modified);
+    } else {
+        items.sort_by_key(|item| item.created);
+    }
     if descending {
         items.reverse();
     }
     let start = match input.get("NextToken").and_then(Value::as_str) {
         None => 0,
-        // The token names the last item of the page before, so that items that came meanwhile shift nothing.
-        Some(token) => match items.iter().position(|item| item.key == token) {
-            Some(last) => last + 1,
-            None => return Err(ApiError::validation("Invalid NextToken.")),
-        },
+        Some(token) => Place::read(token)
+            .ok_or_else(|| ApiError::validation("Invalid NextToken."))?
+            .after(&items, by_name, by_modified, descending),
     };
     let count = input.get("MaxResults").and_then(Value::as_u64).unwrap_or(10);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let more = items.len() > start.saturating_add(count);
     let items: Vec<Listed> = items.into_iter().skip(start).take(count).collect();
-    let token = items.last().filter(|_| more).map(|item| item.key.clone());
+    let token = items.last().filter(|_| more).map(Place::write);
     let summaries: Vec<Value> = items.into_iter().map(|item| item.summary).collect();
     let mut answer = json!({ member: summaries });
     set(&mut answer, "NextToken", json!(token));
     Ok(answer)
+}
+
+/// The last item of a page, as `NextToken` names it: items that came meanwhile shift nothing, and that item itself may be gone.
+struct Place {
+    key: String,
+    name: String,
+    created: i64,
+    modified: i64,
+}
+
+impl Place {
+    fn write(item: &Listed) -> String {
+        let (created, modified) = (item.created.as_millisecond(), item.modified.as_millisecond());
+        json!([item.key, item.name, created, modified]).to_string()
+    }
+
+    fn read(token: &str) -> Option<Self> {
+        let (key, name, created, modified) = serde_json::from_str(token).ok()?;
+        Some(Self {
+            key,
+            name,
+            created,
+            modified,
+        })
+    }
+
+    /// Where in the sorted items the next page begins.
+    fn after(&self, items: &[Listed], by_name: bool, by_modified: bool, descending: bool) -> usize {
+        if let Some(place) = items.iter().position(|item| item.key == self.key) {
+            return place + 1;
+        }
+        items.partition_point(|item| {
+            let order = if by_name {
+                item.name.cmp(&self.name)
+            } else if by_modified {
+                item.modified.as_millisecond().cmp(&self.modified)
+            } else {
+                item.created.as_millisecond().cmp(&self.created)
+            };
+            if descending { order.is_gt() } else { order.is_lt() }
+        })
+    }
 }
 
 /// A list's order where the input does not say.

@@ -1,6 +1,6 @@
 //! Models, configurations, endpoints without updates, and requests.
 
-use super::super::testing::{BUCKET, call, cloud, instances, metric, ok, put, refused, told};
+use super::super::testing::{BUCKET, call, cloud, instances, metric, ok, put, refused, told, wait};
 use super::*;
 
 /// A model, and an endpoint configuration of the same name.
@@ -220,6 +220,194 @@ fn what_was_made_is_described_listed_tagged_and_deleted() {
     ok(&mut cloud, "DeleteEndpointConfig", &json!({"EndpointConfigName": "v2"}));
     ok(&mut cloud, "DeleteModel", &json!({"ModelName": "v2"}));
     assert!(call(&mut cloud, "DescribeModel", &json!({"ModelName": "v2"})).is_err());
+}
+
+#[test]
+fn every_member_is_described_as_it_was_made() {
+    let mut cloud = cloud();
+    put(&mut cloud, "m.tar.gz", b"model");
+    let network = json!({"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]});
+    let role = "arn:aws:iam::123456789012:role/r";
+    let model = json!({
+        "ModelName": "m",
+        "PrimaryContainer": {
+            "ContainerHostname": "host", "Image": "image", "ImageConfig": {"RepositoryAccessMode": "Platform"}, "Mode": "SingleModel",
+            "ModelDataUrl": format!("s3://{BUCKET}/m.tar.gz"), "Environment": {"A": "b"},
+        },
+        "ExecutionRoleArn": role,
+        "VpcConfig": network,
+        "EnableNetworkIsolation": true,
+    });
+    let capture = json!({
+        "EnableCapture": true, "InitialSamplingPercentage": 20, "DestinationS3Uri": "s3://captured/churn", "KmsKeyId": "key",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
+    });
+    let variant = json!({
+        "VariantName": "AllTraffic", "ModelName": "m", "InitialInstanceCount": 2, "InstanceType": "ml.m5.large",
+        "InitialVariantWeight": 0.5, "VolumeSizeInGB": 64, "ModelDataDownloadTimeoutInSeconds": 600,
+        "ContainerStartupHealthCheckTimeoutInSeconds": 300, "EnableSSMAccess": true, "InferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-2",
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+        "CoreDumpConfig": {"DestinationS3Uri": "s3://dumps/churn", "KmsKeyId": "key"},
+        "CapacityReservationConfig": {"CapacityReservationPreference": "capacity-reservations-only",
+            "MlReservationArn": "arn:aws:sagemaker:eu-west-1:123456789012:training-plan/plan"},
+    });
+    let config = json!({
+        "EndpointConfigName": "c", "ProductionVariants": [variant], "DataCaptureConfig": capture, "KmsKeyId": "key",
+        "ExecutionRoleArn": role, "VpcConfig": network, "EnableNetworkIsolation": false,
+    });
+    for (create, describe, name, arn, mut input) in [
+        ("CreateModel", "DescribeModel", "ModelName", "ModelArn", model),
+        (
+            "CreateEndpointConfig",
+            "DescribeEndpointConfig",
+            "EndpointConfigName",
+            "EndpointConfigArn",
+            config,
+        ),
+    ] {
+        let mut made = input.clone();
+        made["Tags"] = json!([{"Key": "version", "Value": "1"}]);
+        let made_arn = ok(&mut cloud, create, &made)[arn].clone();
+        let described = ok(&mut cloud, describe, &json!({ name: input[name] }));
+        input[arn] = made_arn.clone();
+        input["CreationTime"] = json!(epoch_seconds(cloud.now()));
+        assert_eq!(described, input);
+        let tags = ok(&mut cloud, "ListTags", &json!({"ResourceArn": made_arn}));
+        assert_eq!(tags["Tags"], made["Tags"]);
+    }
+    let create = json!({"EndpointName": "churn", "EndpointConfigName": "c"});
+    ok(&mut cloud, "CreateEndpoint", &create);
+    for id in instances(&mut cloud).0 {
+        cloud.finish_start(id, Ok(()));
+    }
+    assert_eq!(
+        describe(&mut cloud)["DataCaptureConfig"],
+        json!({"EnableCapture": true, "CaptureStatus": "Started", "CurrentSamplingPercentage": 20,
+            "DestinationS3Uri": "s3://captured/churn", "KmsKeyId": "key"})
+    );
+}
+
+#[test]
+fn what_the_local_cloud_does_not_serve_is_refused_by_name() {
+    let mut cloud = cloud();
+    config(&mut cloud, "v1", 1);
+    for (member, value) in [
+        ("ServerlessConfig", json!({"MaxConcurrency": 1, "MemorySizeInMB": 1024})),
+        ("ManagedInstanceScaling", json!({"Status": "ENABLED"})),
+    ] {
+        let mut variant = json!({"VariantName": "AllTraffic", "ModelName": "v1"});
+        variant[member] = value;
+        let input = json!({"EndpointConfigName": "v2", "ProductionVariants": [variant]});
+        let refusal = refused(&mut cloud, "CreateEndpointConfig", &input);
+        assert_eq!(refusal, format!("The local cloud does not understand {member}."));
+    }
+}
+
+#[test]
+fn models_and_configurations_are_listed_as_asked() {
+    let mut cloud = cloud();
+    let start = epoch_seconds(cloud.now());
+    // A minute apart; the last two at the same time.
+    for (name, minutes) in [
+        ("churn-v9", 1),
+        ("other", 1),
+        ("churn-v10", 1),
+        ("churn-V11", 0),
+        ("churn-v8", 0),
+    ] {
+        config(&mut cloud, name, 1);
+        wait(&mut cloud, 60 * minutes);
+    }
+    for (input, expected) in [
+        (
+            json!({}),
+            &["churn-v8", "churn-V11", "churn-v10", "other", "churn-v9"][..],
+        ),
+        (
+            json!({"SortOrder": "Ascending"}),
+            &["churn-v9", "other", "churn-v10", "churn-V11", "churn-v8"],
+        ),
+        (
+            json!({"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 2}),
+            &["churn-v8", "churn-V11"],
+        ),
+        (
+            json!({"SortBy": "Name", "SortOrder": "Ascending"}),
+            &["churn-V11", "churn-v10", "churn-v8", "churn-v9", "other"],
+        ),
+        (json!({"NameContains": "churn-v1"}), &["churn-V11", "churn-v10"]),
+        (
+            json!({"CreationTimeAfter": start + 60.0}),
+            &["churn-v8", "churn-V11", "churn-v10"],
+        ),
+        (json!({"CreationTimeBefore": start + 60.0}), &["churn-v9"]),
+        (
+            json!({"CreationTimeAfter": start, "CreationTimeBefore": start + 121.0, "NameContains": "churn"}),
+            &["churn-v10"],
+        ),
+    ] {
+        for (operation, member, name) in [
+            ("ListEndpointConfigs", "EndpointConfigs", "EndpointConfigName"),
+            ("ListModels", "Models", "ModelName"),
+        ] {
+            let listed = ok(&mut cloud, operation, &input);
+            let names: Vec<&str> = list_of(&listed, member).map(|item| text(item, name)).collect();
+            assert_eq!(names, expected, "{operation} {input}");
+        }
+    }
+}
+
+#[test]
+fn pages_follow_each_other_while_what_they_list_is_deleted() {
+    for sort in ["CreationTime", "Name"] {
+        let mut cloud = cloud();
+        for number in 1..=5 {
+            config(&mut cloud, &format!("v{number}"), 1);
+            wait(&mut cloud, 1);
+        }
+        let mut input = json!({"SortBy": sort, "SortOrder": "Ascending", "MaxResults": 2});
+        let mut seen = Vec::new();
+        loop {
+            let page = ok(&mut cloud, "ListEndpointConfigs", &input);
+            for config in list_of(&page, "EndpointConfigs") {
+                let name = text(config, "EndpointConfigName").to_owned();
+                ok(&mut cloud, "DeleteEndpointConfig", &json!({"EndpointConfigName": name}));
+                seen.push(name);
+            }
+            let Some(token) = page.get("NextToken") else {
+                break;
+            };
+            input["NextToken"] = token.clone();
+        }
+        assert_eq!(seen, ["v1", "v2", "v3", "v4", "v5"]);
+        let refusal = refused(&mut cloud, "ListEndpointConfigs", &json!({"NextToken": "nonsense"}));
+        assert_eq!(refusal, "Invalid NextToken.");
+    }
+}
+
+#[test]
+fn a_configuration_that_serves_can_be_deleted_and_is_missed_later() {
+    let (mut cloud, _) = serving(1);
+    ok(&mut cloud, "DeleteEndpointConfig", &json!({"EndpointConfigName": "v1"}));
+    let described = describe(&mut cloud);
+    assert_eq!(
+        (
+            text(&described, "EndpointStatus"),
+            text(&described, "EndpointConfigName")
+        ),
+        ("InService", "v1")
+    );
+    assert_eq!(cloud.route("churn").unwrap().config, "v1");
+    let refusal = refused(
+        &mut cloud,
+        "UpdateEndpoint",
+        &json!({"EndpointName": "churn", "EndpointConfigName": "v1"}),
+    );
+    assert!(
+        refusal.starts_with("Could not find endpoint configuration \""),
+        "{refusal}"
+    );
 }
 
 #[test]
