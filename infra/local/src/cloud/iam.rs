@@ -307,6 +307,7 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
         let role = Ask::new("iam:PassRole", text(member));
         role.with("iam:PassedToService", "sagemaker.amazonaws.com")
     };
+    let add_tags = |arn: String| input.get("Tags").map(|_| Ask::new("sagemaker:AddTags", arn));
     match (service, operation) {
         (Service::S3, "ListObjectsV2") => {
             let ask = Ask::new("s3:ListBucket", format!("arn:aws:s3:::{}", text("Bucket")));
@@ -351,24 +352,32 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
         (Service::SageMaker, "DescribeModelPackage") => vec![ask(text("ModelPackageName").to_owned())],
         (Service::SageMaker, "UpdateModelPackage") => vec![ask(text("ModelPackageArn").to_owned())],
         (Service::SageMaker, "CreateModel") => {
-            vec![
-                ask(sagemaker("model", text("ModelName"))),
-                pass_role("ExecutionRoleArn"),
-            ]
+            let arn = sagemaker("model", text("ModelName"));
+            let mut asks = vec![ask(arn.clone()), pass_role("ExecutionRoleArn")];
+            asks.extend(add_tags(arn));
+            asks
         }
+        (Service::SageMaker, "DescribeModel" | "DeleteModel") => vec![ask(sagemaker("model", text("ModelName")))],
         (Service::SageMaker, "CreateEndpointConfig") => {
             let arn = sagemaker("endpoint-config", text("EndpointConfigName"));
             let mut asks = vec![ask(arn.clone())];
-            if input.get("Tags").is_some() {
-                asks.push(Ask::new("sagemaker:AddTags", arn));
+            // Only where the configuration itself has a role; that of its models was passed when they were made.
+            if !text("ExecutionRoleArn").is_empty() {
+                asks.push(pass_role("ExecutionRoleArn"));
             }
+            asks.extend(add_tags(arn));
             asks
         }
-        (Service::SageMaker, "CreateEndpoint" | "UpdateEndpoint") => vec![
-            ask(sagemaker("endpoint", text("EndpointName"))),
-            ask(sagemaker("endpoint-config", text("EndpointConfigName"))),
-        ],
-        (Service::SageMaker, "DescribeEndpoint" | "DeleteEndpoint") => {
+        (Service::SageMaker, "CreateEndpoint" | "UpdateEndpoint") => {
+            let arn = sagemaker("endpoint", text("EndpointName"));
+            let mut asks = vec![
+                ask(arn.clone()),
+                ask(sagemaker("endpoint-config", text("EndpointConfigName"))),
+            ];
+            asks.extend(add_tags(arn));
+            asks
+        }
+        (Service::SageMaker, "DescribeEndpoint" | "DeleteEndpoint" | "UpdateEndpointWeightsAndCapacities") => {
             vec![ask(sagemaker("endpoint", text("EndpointName")))]
         }
         (Service::SageMaker, "DescribeEndpointConfig" | "DeleteEndpointConfig") => {
@@ -379,7 +388,7 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
             vec![ask(text("PipelineExecutionArn").to_owned())]
         }
         (Service::Sts, _) => Vec::new(),
-        // What has no resource of its own in the reference, ListModelPackages for one, asks for all.
+        // What has no resource of its own in the reference, ListModelPackages and ListEndpointConfigs for two, asks for all.
         _ => vec![ask("*".to_owned())],
     }
 }
@@ -457,6 +466,91 @@ mod tests {
             ),
         ] {
             assert_eq!(statement(policy).applies(&ask), applies, "{ask:?}");
+        }
+    }
+
+    #[test]
+    fn calls_ask_for_what_the_service_authorization_reference_says() {
+        let target = crate::template::Target {
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            stack_name: "churn".to_owned(),
+            base_url: String::new(),
+        };
+        let start = "2026-11-02T08:00:00Z".parse().unwrap();
+        let cloud = Cloud::deploy(crate::template::Stack::default(), target, start, 7).unwrap();
+        let tags = json!([{"Key": "version", "Value": "1"}]);
+        let arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint-config/c";
+        for (operation, input, expected) in [
+            (
+                "DescribeModel",
+                json!({"ModelName": "m"}),
+                &["sagemaker:DescribeModel model/m"][..],
+            ),
+            (
+                "DeleteModel",
+                json!({"ModelName": "m"}),
+                &["sagemaker:DeleteModel model/m"],
+            ),
+            (
+                "CreateModel",
+                json!({"ModelName": "m", "ExecutionRoleArn": "arn:r", "Tags": tags}),
+                &[
+                    "sagemaker:CreateModel model/m",
+                    "iam:PassRole arn:r",
+                    "sagemaker:AddTags model/m",
+                ],
+            ),
+            ("ListModels", json!({}), &["sagemaker:ListModels *"]),
+            (
+                "CreateEndpointConfig",
+                json!({"EndpointConfigName": "c", "ExecutionRoleArn": "arn:r"}),
+                &["sagemaker:CreateEndpointConfig endpoint-config/c", "iam:PassRole arn:r"],
+            ),
+            (
+                "DescribeEndpointConfig",
+                json!({"EndpointConfigName": "c"}),
+                &["sagemaker:DescribeEndpointConfig endpoint-config/c"],
+            ),
+            (
+                "DeleteEndpointConfig",
+                json!({"EndpointConfigName": "c"}),
+                &["sagemaker:DeleteEndpointConfig endpoint-config/c"],
+            ),
+            (
+                "ListEndpointConfigs",
+                json!({"NameContains": "c"}),
+                &["sagemaker:ListEndpointConfigs *"],
+            ),
+            (
+                "ListTags",
+                json!({ "ResourceArn": arn }),
+                &["sagemaker:ListTags endpoint-config/c"],
+            ),
+            (
+                "UpdateEndpoint",
+                json!({"EndpointName": "e", "EndpointConfigName": "c"}),
+                &[
+                    "sagemaker:UpdateEndpoint endpoint/e",
+                    "sagemaker:UpdateEndpoint endpoint-config/c",
+                ],
+            ),
+            (
+                "UpdateEndpointWeightsAndCapacities",
+                json!({"EndpointName": "e"}),
+                &["sagemaker:UpdateEndpointWeightsAndCapacities endpoint/e"],
+            ),
+        ] {
+            let asks = required(&cloud, Service::SageMaker, operation, &input).into_iter();
+            let found: Vec<String> = asks
+                .map(|ask| {
+                    let resource = ask
+                        .resource
+                        .trim_start_matches("arn:aws:sagemaker:eu-west-1:123456789012:");
+                    format!("{} {resource}", ask.action)
+                })
+                .collect();
+            assert_eq!(found, expected, "{operation}");
         }
     }
 
