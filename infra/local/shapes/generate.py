@@ -12,6 +12,8 @@ import pathlib
 from botocore.loaders import Loader
 
 OPERATIONS = {
+    "application-autoscaling": "DeleteScalingPolicy DeregisterScalableTarget DescribeScalableTargets DescribeScalingPolicies"
+    " PutScalingPolicy RegisterScalableTarget",
     "cloudwatch": "DescribeAlarms GetMetricStatistics ListMetrics PutMetricData SetAlarmState",
     "codebuild": "BatchGetBuilds BatchGetProjects ListBuildsForProject ListProjects",
     "codecommit": "GetBranch GetCommit GetRepository ListRepositories",

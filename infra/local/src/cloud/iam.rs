@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, Caller, Cloud, Service};
+use super::{ApiError, Caller, Cloud, Service, applicationautoscaling};
 use crate::template::{Resource, TemplateError};
 
 /// The service's state.
@@ -336,6 +336,14 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
                 .map(|name| ask(cloud.arn("cloudwatch", &format!("alarm:{name}"))))
                 .collect()
         }
+        (
+            Service::ApplicationAutoScaling,
+            "RegisterScalableTarget" | "DeregisterScalableTarget" | "PutScalingPolicy" | "DeleteScalingPolicy",
+        ) => {
+            let ask = ask(applicationautoscaling::target_arn(cloud, text("ResourceId")));
+            let ask = ask.with("application-autoscaling:service-namespace", text("ServiceNamespace"));
+            vec![ask.with("application-autoscaling:scalable-dimension", text("ScalableDimension"))]
+        }
         (Service::SageMaker, "CreatePipeline" | "UpdatePipeline") => {
             let mut asks = vec![ask(sagemaker("pipeline", text("PipelineName")))];
             if !text("RoleArn").is_empty() {
@@ -377,7 +385,14 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
             asks.extend(add_tags(arn));
             asks
         }
-        (Service::SageMaker, "DescribeEndpoint" | "DeleteEndpoint" | "UpdateEndpointWeightsAndCapacities") => {
+        (Service::SageMaker, "DeleteEndpoint") => {
+            let mut asks = vec![ask(sagemaker("endpoint", text("EndpointName")))];
+            // Its scalable targets are deregistered with it.
+            let targets = applicationautoscaling::targets_of(cloud, text("EndpointName")).into_iter();
+            asks.extend(targets.map(|arn| Ask::new("application-autoscaling:DeregisterScalableTarget", arn)));
+            asks
+        }
+        (Service::SageMaker, "DescribeEndpoint" | "UpdateEndpointWeightsAndCapacities") => {
             vec![ask(sagemaker("endpoint", text("EndpointName")))]
         }
         (Service::SageMaker, "DescribeEndpointConfig" | "DeleteEndpointConfig") => {

@@ -17,6 +17,7 @@ use crate::template::{Stack, Target, TemplateError};
 pub mod effect;
 mod error;
 
+pub(crate) mod applicationautoscaling;
 pub(crate) mod cloudwatch;
 pub(crate) mod codebuild;
 pub(crate) mod codecommit;
@@ -41,6 +42,7 @@ pub use self::sagemaker::Route;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the services' own names")]
 pub enum Service {
+    ApplicationAutoScaling,
     CloudWatch,
     CodeBuild,
     CodeCommit,
@@ -59,6 +61,7 @@ impl Service {
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
+            Self::ApplicationAutoScaling => "application-autoscaling",
             Self::CloudWatch => "cloudwatch",
             Self::CodeBuild => "codebuild",
             Self::CodeCommit => "codecommit",
@@ -106,6 +109,7 @@ pub struct Happening {
 /// What a service waits for.
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {
+    ApplicationAutoScaling(applicationautoscaling::Timer),
     CloudWatch(cloudwatch::Timer),
     CodeBuild(codebuild::Timer),
     CodePipeline(codepipeline::Timer),
@@ -130,6 +134,7 @@ pub struct Cloud {
     effects_made: EffectId,
     happenings: Vec<Happening>,
     calls: BTreeMap<String, BTreeMap<String, u64>>,
+    pub(crate) applicationautoscaling: applicationautoscaling::State,
     pub(crate) cloudwatch: cloudwatch::State,
     pub(crate) codebuild: codebuild::State,
     pub(crate) codecommit: codecommit::State,
@@ -162,6 +167,7 @@ impl Cloud {
             effects_made: 0,
             happenings: Vec::new(),
             calls: BTreeMap::new(),
+            applicationautoscaling: applicationautoscaling::State::default(),
             cloudwatch: cloudwatch::State::default(),
             codebuild: codebuild::State::default(),
             codecommit: codecommit::State::default(),
@@ -233,6 +239,7 @@ impl Cloud {
             let timer = entry.remove();
             self.now = self.now.max(time);
             match timer {
+                Timer::ApplicationAutoScaling(timer) => applicationautoscaling::on_timer(self, timer),
                 Timer::CloudWatch(timer) => cloudwatch::on_timer(self, timer),
                 Timer::CodeBuild(timer) => codebuild::on_timer(self, timer),
                 Timer::CodePipeline(timer) => codepipeline::on_timer(self, timer),
@@ -280,6 +287,7 @@ impl Cloud {
         shapes::validate(service, operation, input)?;
         iam::authorize(self, caller, service, operation, input)?;
         let call = match service {
+            Service::ApplicationAutoScaling => applicationautoscaling::call,
             Service::CloudWatch => cloudwatch::call,
             Service::CodeBuild => codebuild::call,
             Service::CodeCommit => codecommit::call,

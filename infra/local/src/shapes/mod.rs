@@ -259,6 +259,7 @@ macro_rules! models {
 }
 
 models! {
+    ApplicationAutoScaling: "application-autoscaling",
     CloudWatch: "cloudwatch",
     CodeBuild: "codebuild",
     CodeCommit: "codecommit",

@@ -48,6 +48,7 @@ fn translate(source: &str) -> String {
         )
         .replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\\x{10000}-\\x{10FFFF}")
         .replace("\\p{Alnum}", "[0-9A-Za-z]")
+        .replace("\\p{Print}", "[ -~]")
         .replace("\\p{P}]{0,1024}", "\\p{P}]*")
         .replace("[\\S]{1,2048}", "\\S+");
     let mut out = String::with_capacity(source.len() + 16);

@@ -124,6 +124,12 @@ fn every_target_finds_its_service() {
             "application/x-amz-json-1.1",
         ),
         (
+            "AnyScaleFrontendService.DescribeScalingPolicies",
+            Service::ApplicationAutoScaling,
+            "application-autoscaling",
+            "application/x-amz-json-1.1",
+        ),
+        (
             "TrentService.ListAliases",
             Service::Kms,
             "kms",

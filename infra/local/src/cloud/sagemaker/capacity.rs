@@ -107,6 +107,32 @@ pub(super) fn scale(cloud: &mut Cloud, name: &str, count: usize, weight: f64) ->
     Ok(())
 }
 
+/// What autoscaling sees of an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    /// How many instances it is to have.
+    pub(crate) wanted: usize,
+    /// How many serve.
+    pub(crate) up: usize,
+    pub(crate) in_service: bool,
+}
+
+/// The capacity of an endpoint's variant, where there is one of that name.
+pub(crate) fn capacity(cloud: &Cloud, endpoint: &str, variant: &str) -> Option<Capacity> {
+    let endpoint = cloud.sagemaker.endpoints.endpoints.get(endpoint)?;
+    (endpoint.fleet.variant == variant).then(|| Capacity {
+        wanted: endpoint.fleet.wanted,
+        up: endpoint.fleet.up.len(),
+        in_service: endpoint.status == Status::InService,
+    })
+}
+
+/// Sets how many instances an endpoint is to have, for autoscaling.
+pub(crate) fn set_capacity(cloud: &mut Cloud, endpoint: &str, count: usize) -> Result<(), ApiError> {
+    let weight = find(cloud, endpoint)?.fleet.weight;
+    scale(cloud, endpoint, count, weight)
+}
+
 /// The endpoint with its change of capacity, where it has one.
 fn scaling<'a>(cloud: &'a mut Cloud, name: &str) -> Option<&'a mut Endpoint> {
     cloud

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::{cloudwatch, events, s3};
+use super::super::{applicationautoscaling, cloudwatch, events, s3};
 use super::capacity::{self, Scaling};
 use super::definition::as_text;
 use super::rollout::{self, Update};
@@ -600,6 +600,7 @@ pub(super) fn delete(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
     if let Some(endpoint) = cloud.sagemaker.endpoints.endpoints.remove(name) {
         cloud.sagemaker.tags.remove(&endpoint.arn);
         stop_instances(cloud, endpoint.fleet.instances);
+        applicationautoscaling::endpoint_deleted(cloud, name);
     }
     Ok(json!({}))
 }
@@ -725,6 +726,9 @@ pub(super) fn change(cloud: &mut Cloud, name: &str, status: Status) {
     let note = without_nulls(json!({"status": status.name(), "config": endpoint.config, "reason": endpoint.failure}));
     cloud.note("sagemaker", name, "endpoint-status", note);
     tell(cloud, name, "SageMaker Endpoint State Change");
+    if status == Status::InService {
+        applicationautoscaling::endpoint_in_service(cloud, name);
+    }
 }
 
 /// Sends an event of an endpoint.
@@ -870,6 +874,7 @@ impl Cloud {
             variant_name,
             ("EndpointConfigName", owner.config.as_str()),
         ];
+        applicationautoscaling::count_request(self, &owner.endpoint, &owner.variant);
         // While two fleets serve, each also has metrics of its own.
         let endpoint = self.sagemaker.endpoints.endpoints.get(&owner.endpoint);
         let both_serve = endpoint.is_some_and(|endpoint| endpoint.update.is_some() || is_mixed(self, endpoint));

@@ -22,6 +22,7 @@ mod pipelines;
 mod registry;
 mod rollout;
 
+pub(crate) use self::capacity::{Capacity, capacity, set_capacity};
 pub use self::endpoints::Route;
 pub(crate) use self::rollout::on_alarm;
 

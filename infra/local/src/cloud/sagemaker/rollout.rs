@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::cloudwatch;
+use super::super::{applicationautoscaling, cloudwatch};
 use super::deployment::{self, Kind, Plan};
 use super::endpoints::{
     self, Endpoint, Fleet, Status, busy, change, find, is_mixed, next_id, note_share, start_instances, stop_instances,
@@ -142,6 +142,14 @@ pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
             "With a DeploymentConfig, the new endpoint configuration must have the production variants of the endpoint's current one \
              ({}), but it has {}.",
             endpoint.fleet.variant, fleet.variant
+        )));
+    }
+    let same = fleet.variant == endpoint.fleet.variant && fleet.instance_type == endpoint.fleet.instance_type;
+    if !same && applicationautoscaling::is_target(cloud, &name, &endpoint.fleet.variant) {
+        return Err(ApiError::validation(format!(
+            "The instance type of variant \"{}\" of endpoint \"{arn}\" can't change, nor the variant go: it is registered \
+             as a scalable target. Deregister it with Application Auto Scaling first.",
+            endpoint.fleet.variant
         )));
     }
     if flag("RetainAllVariantProperties") {
