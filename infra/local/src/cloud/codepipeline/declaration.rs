@@ -10,6 +10,12 @@ use crate::template::{Resource, TemplateError};
 
 /// The longest value of an action's configuration, in characters.
 pub(super) const CONFIGURATION_CHARS_MAX: usize = 1000;
+/// The longest value of a variable, in characters; the shortest is one.
+const VARIABLE_CHARS_MAX: usize = 1000;
+/// The longest description of a variable, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 200;
+/// How many variables a pipeline may have.
+const VARIABLES_MAX: usize = 50;
 /// The longest time that an action may be given, in minutes.
 const TIMEOUT_MINUTES_MAX: u32 = 86_400;
 
@@ -306,6 +312,22 @@ impl Declaration {
                     variable.name
                 )));
             }
+            let chars = |text: &Option<String>| text.as_ref().map(|text| text.chars().count());
+            if chars(&variable.default).is_some_and(|count| !(1..=VARIABLE_CHARS_MAX).contains(&count)) {
+                return Err(resource.wrong(format!(
+                    "DefaultValue of the variable {} is not 1 to {VARIABLE_CHARS_MAX} characters",
+                    variable.name
+                )));
+            }
+            if chars(&variable.description).is_some_and(|count| count > DESCRIPTION_CHARS_MAX) {
+                return Err(resource.wrong(format!(
+                    "Description of the variable {} is longer than {DESCRIPTION_CHARS_MAX} characters",
+                    variable.name
+                )));
+            }
+        }
+        if variables.len() > VARIABLES_MAX {
+            return Err(resource.wrong(format!("a pipeline has at most {VARIABLES_MAX} variables")));
         }
         let mut declaration = Self {
             name: properties.name,

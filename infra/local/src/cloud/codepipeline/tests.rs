@@ -1275,6 +1275,116 @@ fn starts_that_do_not_fit_are_refused() {
     assert_eq!((bench.executions("fraud-release").len(), bench.told().len()), (0, 0));
 }
 
+/// The stack with a third pipeline, whose source is followed by a function and nothing else, and whose variables have default values.
+fn with_update_pipeline() -> Stack {
+    let mut stack = stack();
+    let mut update = resource(&mut stack, "ReleasePipeline").clone();
+    update.logical_id = "UpdatePipeline".into();
+    update.physical_id = "fraud-update".into();
+    update.properties["Name"] = json!("fraud-update");
+    update.properties["Variables"] = json!([
+        {"Name": "EndpointConfig", "DefaultValue": "-"},
+        {"Name": "Instances", "DefaultValue": 2},
+        {"Name": "Blank", "DefaultValue": " "},
+    ]);
+    let stages = update.properties["Stages"].as_array_mut().unwrap();
+    stages.remove(1);
+    stages[1]["Actions"][0]["Configuration"]["UserParameters"] =
+        json!("#{variables.EndpointConfig}|#{variables.Instances}|#{variables.Blank}|#{codepipeline.ExecutionMode}");
+    stack.resources.push(update);
+    stack
+}
+
+fn start_update(bench: &mut Bench, token: &str, variables: Value) -> String {
+    let mut input = json!({"name": "fraud-update", "clientRequestToken": token});
+    super::set(&mut input, "variables", (!variables.is_null()).then_some(variables));
+    let started = bench.pipeline("StartPipelineExecution", input).unwrap();
+    started["pipelineExecutionId"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_function_may_follow_the_source_at_once_with_variables_by_default() {
+    let mut bench = Bench::of(with_update_pipeline());
+    bench.push();
+    bench.wait(2);
+    // What the push started is not looked at here.
+    bench.cloud.take_effects();
+    let given = json!([{"name": "EndpointConfig", "value": "fraud-v8"}, {"name": "Instances", "value": "3"}]);
+    let first = start_update(&mut bench, "one", Value::Null);
+    let second = start_update(&mut bench, "two", given);
+    assert_eq!(
+        start_update(&mut bench, "one", json!([{"name": "Instances", "value": "9"}])),
+        first,
+        "the token decides, whatever else is said"
+    );
+    assert_eq!(bench.executions("fraud-update"), [second.clone(), first.clone()]);
+    bench.wait(2);
+    // QUEUED: the second waits before the stage that the first is in.
+    let (function, job) = bench.job();
+    assert_eq!(function, "fraud-update-endpoint");
+    let parameters = "/data/actionConfiguration/configuration/UserParameters";
+    assert_eq!(job.pointer(parameters).unwrap(), "-|2| |QUEUED");
+    let stage = bench.stage("fraud-update", 1);
+    assert_eq!(stage["latestExecution"]["pipelineExecutionId"], first.as_str());
+    assert_eq!(stage["inboundExecutions"][0]["pipelineExecutionId"], second.as_str());
+    bench.wait(600);
+    assert!(bench.cloud.take_effects().is_empty());
+    // A start that comes again while it waits is still that one.
+    assert_eq!(start_update(&mut bench, "two", Value::Null), second);
+    bench
+        .pipeline("PutJobSuccessResult", json!({"jobId": job["id"]}))
+        .unwrap();
+    let (_, job) = bench.job();
+    assert_eq!(job.pointer(parameters).unwrap(), "fraud-v8|3| |QUEUED");
+    let failure = json!({"jobId": job["id"], "failureDetails": {"type": "JobFailed", "message": "no"}});
+    bench.pipeline("PutJobFailureResult", failure).unwrap();
+    assert_eq!(bench.status("fraud-update", &first), "Succeeded");
+    assert_eq!(bench.status("fraud-update", &second), "Failed");
+    assert_eq!(
+        start_update(&mut bench, "one", Value::Null),
+        first,
+        "when it is over too"
+    );
+    assert_eq!(bench.executions("fraud-update").len(), 2);
+    let shown = bench.ok(
+        "GetPipelineExecution",
+        json!({"pipelineName": "fraud-update", "pipelineExecutionId": first}),
+    );
+    assert_eq!(
+        shown["pipelineExecution"]["variables"],
+        json!([{"name": "EndpointConfig", "resolvedValue": "-"}, {"name": "Instances", "resolvedValue": "2"},
+            {"name": "Blank", "resolvedValue": " "}])
+    );
+}
+
+#[test]
+fn a_token_is_the_pipelines_own() {
+    let mut bench = Bench::of(with_update_pipeline());
+    bench.push();
+    let update = start_update(&mut bench, "one", Value::Null);
+    assert_ne!(bench.start_release("one"), update);
+    // Without a token every start is another.
+    for expected in 2..4 {
+        bench
+            .pipeline("StartPipelineExecution", json!({"name": "fraud-update"}))
+            .unwrap();
+        assert_eq!(bench.executions("fraud-update").len(), expected);
+    }
+    // A value is one to 1000 characters, here as in the declaration.
+    for value in [String::new(), "x".repeat(1001)] {
+        let variables = json!([{"name": "Blank", "value": value}]);
+        let input = json!({"name": "fraud-update", "variables": variables});
+        let error = bench.pipeline("StartPipelineExecution", input).unwrap_err();
+        assert_eq!(error.code, "ValidationException");
+    }
+    // All variables have default values: a rule may start it.
+    start_from_event(
+        &mut bench.cloud,
+        "arn:aws:codepipeline:eu-west-1:123456789012:fraud-update",
+    )
+    .unwrap();
+}
+
 #[test]
 fn a_queue_is_not_endless() {
     let mut bench = Bench::new();
@@ -1500,6 +1610,34 @@ fn what_is_not_understood_is_named() {
             "0 output artifacts",
         ),
         ("TrainPipeline", "/Stages/1", "Name", json!("Source"), "stage `Source`"),
+        (
+            "ReleasePipeline",
+            "/Variables/2",
+            "DefaultValue",
+            json!(""),
+            "DefaultValue of the variable Reason is not 1 to 1000 characters",
+        ),
+        (
+            "ReleasePipeline",
+            "/Variables/2",
+            "DefaultValue",
+            json!("x".repeat(1001)),
+            "DefaultValue of the variable Reason is not 1 to 1000 characters",
+        ),
+        (
+            "ReleasePipeline",
+            "/Variables/2",
+            "Description",
+            json!("x".repeat(201)),
+            "Description of the variable Reason is longer than 200 characters",
+        ),
+        (
+            "ReleasePipeline",
+            "",
+            "Variables",
+            (0..51).map(|n| json!({"Name": format!("V{n}")})).collect(),
+            "at most 50 variables",
+        ),
         ("ReleasePipeline", "", "Name", json!("fraud-train"), "two pipelines"),
         ("Build", "", "Cache", json!({}), "Cache"),
         ("Build", "/Source", "Type", json!("S3"), "Source of Type S3"),
