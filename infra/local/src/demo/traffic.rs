@@ -167,6 +167,14 @@ impl Shared {
     }
 }
 
+/// The row that comes next. In turn they would keep step with the routing: each second or fourth request goes to the new fleet, and
+/// it would be asked about healthy or about ill patients only. The multiples of the golden ratio keep step with nothing.
+fn place(number: usize, rows: usize) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let fraction = u128::from((number as u64).wrapping_mul(GOLDEN));
+    usize::try_from((fraction * rows as u128) >> 64).unwrap_or_default()
+}
+
 /// Sends its part of the stream, evenly, for ever.
 async fn work(shared: Arc<Shared>, worker: u32) {
     let every = Duration::from_secs(1) * WORKERS / RATE;
@@ -178,8 +186,8 @@ async fn work(shared: Arc<Shared>, worker: u32) {
         if !shared.flows.load(Ordering::Relaxed) {
             continue;
         }
-        let place = shared.next.fetch_add(1, Ordering::Relaxed) % shared.rows.len().max(1);
-        if let Some(row) = shared.rows.get(place) {
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(row) = shared.rows.get(place(number, shared.rows.len())) {
             // A failure is counted; what it said is in the server's log.
             let _ = shared.send(row.clone()).await;
         }
@@ -254,6 +262,20 @@ mod tests {
             served >= 5 && failed >= 5 && served.abs_diff(failed) <= WORKERS.into(),
             "{served} {failed}"
         );
+    }
+
+    #[test]
+    fn every_fleet_gets_rows_of_every_kind() {
+        let rows = 60;
+        for every in 1..=8 {
+            for first in 0..every {
+                let places: Vec<usize> = (first..).step_by(every).take(20).map(|n| place(n, rows)).collect();
+                let odd = places.iter().filter(|place| *place % 2 == 1).count();
+                assert!((5..=15).contains(&odd), "{every} {first}: {places:?}");
+                assert!(places.iter().all(|place| *place < rows));
+            }
+        }
+        assert_eq!(place(7, 0), 0);
     }
 
     #[tokio::test]
