@@ -29,6 +29,9 @@ enum Command {
         /// Writes the report to this file too
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
+        /// How a new version takes over [default: RolloutStrategy of infra/parameters/local.json, or else of the template]
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<demo::Strategy>,
         /// Virtual seconds in a second
         #[arg(long, value_name = "N", default_value_t = 60.0)]
         speed: f64,
@@ -105,12 +108,14 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo {
             report,
+            strategy,
             speed,
             seed,
             port,
         } => {
             let options = demo::Options {
                 report,
+                strategy,
                 speed,
                 seed,
                 port,

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
+use crate::binaries;
 use crate::front::{self, Running};
 
+mod chart;
 mod observe;
 pub mod report;
 mod stops;
 mod story;
+mod strategy;
 mod table;
 mod timeline;
 mod traffic;
@@ -20,6 +23,7 @@ mod world;
 
 use self::report::{Report, Stop};
 use self::stops::Tale;
+pub use self::strategy::Strategy;
 use self::timeline::Console;
 use self::world::World;
 
@@ -31,6 +35,8 @@ const TELL: Duration = Duration::from_millis(50);
 pub struct Options {
     /// Where the report is written, as JSON; `None` for nowhere.
     pub report: Option<PathBuf>,
+    /// How a new version takes over; `None` for what the repository's own parameters say.
+    pub strategy: Option<Strategy>,
     /// How many virtual seconds pass in a second.
     pub speed: f64,
     /// What ids and choices follow from.
@@ -51,7 +57,13 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
         seed: options.seed,
         data: None,
     };
-    let running = Running::start(chosen, &progress).await?;
+    let mut parameters = front::default_parameters(&binaries::workspace()?)?;
+    if let Some(strategy) = options.strategy {
+        parameters.insert("RolloutStrategy".to_owned(), strategy.as_str().to_owned());
+        let others = strategy.parameters().iter();
+        parameters.extend(others.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    }
+    let running = Running::start_with(chosen, &parameters, &progress).await?;
     let console = Console::stdout();
     let told = tokio::select! {
         told = tell(&running, &console) => told,
@@ -94,12 +106,16 @@ async fn interrupted() -> anyhow::Error {
 
 async fn tell(running: &Running, console: &Console) -> anyhow::Result<Report> {
     let world = World::new(running, console).await?;
+    console.say(&format!("rollouts are {}", world.expected.describe()));
     let report = tokio::select! {
         report = play(&world) => report,
         never = keep_telling(&world) => match never {},
     };
     let width = comfy_table::Table::new().width();
     console.say(&format!("\n{}", table::releases(&report.releases, width)));
+    for rollout in report.releases.iter().filter_map(|release| release.rollout.as_ref()) {
+        console.say(&format!("\n{}", chart::render(rollout, world.columns)));
+    }
     console.say(&format!("\n{}", table::calls(&report.releases, width)));
     console.say(&format!(
         "\n{} in {:.0} s",

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::strategy::Strategy;
 use super::timeline::Version;
 use crate::cloud::effect::Mail;
 use crate::cloud::{ApiError, Caller, Cloud, Service};
@@ -29,6 +30,8 @@ pub(crate) struct Names {
     pub(crate) approvers: Vec<String>,
     /// The bucket that has the data.
     pub(crate) bucket: String,
+    /// All of the stack's pipelines.
+    pub(crate) pipelines: Vec<String>,
 }
 
 impl Names {
@@ -42,10 +45,10 @@ impl Names {
             let value = stack.parameters.get(name).cloned();
             value.with_context(|| format!("the stack has no parameter {name}"))
         };
-        let bucket = stack
-            .resources
-            .iter()
-            .find(|resource| resource.kind == "AWS::S3::Bucket");
+        let of_kind = |kind: &'static str| {
+            let resources = stack.resources.iter().filter(move |resource| resource.kind == kind);
+            resources.map(|resource| resource.physical_id.clone())
+        };
         Ok(Self {
             model: parameter("ModelName")?,
             branch: parameter("BranchName")?,
@@ -53,7 +56,8 @@ impl Names {
                 .split(',')
                 .map(|address| address.trim().to_owned())
                 .collect(),
-            bucket: bucket.context("the stack has no bucket")?.physical_id.clone(),
+            bucket: of_kind("AWS::S3::Bucket").next().context("the stack has no bucket")?,
+            pipelines: of_kind("AWS::CodePipeline::Pipeline").collect(),
         })
     }
 
@@ -239,30 +243,39 @@ pub(crate) struct Endpoint {
     pub(crate) status: String,
     /// The configuration that serves.
     pub(crate) config: String,
-    /// How the last update moved the traffic: `canary` and the like; `None` for an endpoint that was only created.
-    pub(crate) strategy: Option<String>,
-    /// Whether an update is under way.
-    pub(crate) pending: bool,
+    /// How the last update, or that under way, moves the traffic; `None` for an endpoint that was only created.
+    pub(crate) strategy: Option<Strategy>,
+    /// The configuration that an update under way brings.
+    pub(crate) pending: Option<String>,
 }
 
 /// The endpoint, once there is one.
 pub(crate) fn endpoint(cloud: &mut Cloud, name: &str) -> Option<Endpoint> {
     let input = json!({"EndpointName": name});
     let described = call(cloud, Service::SageMaker, "DescribeEndpoint", &input).ok()?;
-    let routing = text(
-        &described,
-        "/LastDeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration/Type",
-    );
-    let rolling = described.pointer("/LastDeploymentConfig/RollingUpdatePolicy").is_some();
+    let pending = described.pointer("/PendingDeploymentSummary/EndpointConfigName");
     Some(Endpoint {
         status: text(&described, "/EndpointStatus").to_owned(),
         config: text(&described, "/EndpointConfigName").to_owned(),
-        strategy: match routing {
-            "" => rolling.then(|| "rolling".to_owned()),
-            word => Some(word.to_lowercase().replace('_', "-")),
-        },
-        pending: described.get("PendingDeploymentSummary").is_some(),
+        strategy: described.get("LastDeploymentConfig").and_then(strategy),
+        pending: pending.and_then(Value::as_str).map(str::to_owned),
     })
+}
+
+/// The strategy that a deployment configuration is of.
+fn strategy(deployment: &Value) -> Option<Strategy> {
+    let Some(policy) = deployment.get("BlueGreenUpdatePolicy") else {
+        return deployment.get("RollingUpdatePolicy").map(|_| Strategy::Rolling);
+    };
+    let kept = policy.get("TerminationWaitInSeconds").and_then(Value::as_u64);
+    match text(policy, "/TrafficRoutingConfiguration/Type") {
+        "CANARY" => Some(Strategy::Canary),
+        "LINEAR" => Some(Strategy::Linear),
+        // SageMaker has one word for both: with a bake it is the other.
+        "ALL_AT_ONCE" if kept.unwrap_or_default() > 0 => Some(Strategy::BlueGreen),
+        "ALL_AT_ONCE" => Some(Strategy::AllAtOnce),
+        _ => None,
+    }
 }
 
 /// What came of an action when it last ran.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::chart::Rollout;
+
 /// Calls of AWS APIs: by function's name, by `service:Operation`.
 pub type Calls = BTreeMap<String, BTreeMap<String, u64>>;
 
@@ -83,7 +85,7 @@ pub struct Release {
     pub metrics: BTreeMap<String, f64>,
     /// The decision, if it came to one.
     pub decision: Option<Decision>,
-    /// How the traffic was moved: `create` for the first version, or the deployment policy's word.
+    /// How the traffic was moved: `create` for the first version, or the strategy's word as in the template.
     pub strategy: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
@@ -98,6 +100,9 @@ pub struct Release {
     /// How long it took, in seconds of the wall clock.
     #[serde(skip)]
     pub seconds: f64,
+    /// What the chart shows, if it reached the endpoint.
+    #[serde(skip)]
+    pub(crate) rollout: Option<Rollout>,
 }
 
 impl Release {
@@ -117,6 +122,7 @@ impl Release {
             calls: Calls::new(),
             invocations: BTreeMap::new(),
             seconds: 0.0,
+            rollout: None,
         }
     }
 

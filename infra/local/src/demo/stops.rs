@@ -6,8 +6,11 @@ use anyhow::Context;
 use bytes::Bytes;
 use jiff::SignedDuration;
 
-use super::observe;
+use super::chart;
+use super::observe::{self, Endpoint};
 use super::report::{Decision, Outcome, Release};
+use super::strategy::{Step, Strategy, duration, in_words};
+use super::traffic::WORKERS;
 use super::world::{Run, Serving, USUAL, World};
 use crate::cloud::{Cloud, Happening};
 
@@ -30,7 +33,7 @@ pub(crate) struct Tale {
 /// What the stops show, in order.
 pub(crate) const NAMES: [&str; 7] = [
     "the first model goes live",
-    "a better model takes over by a canary",
+    "a better model takes over",
     "a broken test stops at the build",
     "a model below the threshold is not registered",
     "a model that fails while serving is rolled back",
@@ -82,6 +85,11 @@ async fn one(world: &World<'_>, tale: &mut Tale, scene: Scene) -> bool {
         Scene::Unanswered => unanswered(&mut run, tale).await,
     };
     let (release, held) = run.finish(ended).await;
+    if let Some(rollout) = &release.rollout {
+        world
+            .console
+            .say(&format!("\n{}", chart::render(rollout, world.columns)));
+    }
     tale.releases.push(release);
     held
 }
@@ -219,28 +227,14 @@ async fn better(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
     run.decide(&link, Decision::Approved, "Better in every respect").await?;
     run.ended(USUAL).await?;
     let endpoint = run.in_service().await?;
-    run.release.strategy.clone_from(&endpoint.strategy);
+    run.release.strategy = endpoint.strategy.map(|strategy| strategy.as_str().to_owned());
     let right_config = endpoint.config.starts_with(&world.names.config_prefix(version));
     run.check(
         run.release.outcome == Outcome::Deployed && right_config,
         &format!("{}, served by {}", run.release.outcome.as_str(), endpoint.config),
     );
 
-    let shares: Vec<f64> = run.shares(version).into_iter().map(|(_, share)| share).collect();
-    let stepped = shares.first().is_some_and(|share| *share > 0.0 && *share < 1.0);
-    let all = shares.last().is_some_and(|share| *share >= 1.0);
-    let shown: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
-    run.check(
-        stepped && all,
-        &format!("the traffic shifted in steps: {}", shown.join(", ")),
-    );
-
-    let asked = observe::parameter(&world.cloud(), "BakeSeconds").unwrap_or_default();
-    let baked = baked(&run.happenings(), &world.names.config_prefix(version)).unwrap_or_default();
-    run.check(
-        baked >= asked,
-        &format!("it baked for {baked:.0} s beside the old fleet, of {asked:.0} s asked for"),
-    );
+    as_expected(run, version, endpoint.strategy);
 
     let (old, new) = served(world, &before.config, &endpoint.config);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -272,6 +266,49 @@ async fn better(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
         config: endpoint.config,
     });
     Ok(())
+}
+
+/// Checks that the traffic shifted as the template's parameters have it.
+fn as_expected(run: &mut Run<'_>, version: u64, strategy: Option<Strategy>) {
+    let expected = &run.world.expected;
+    let shares = run.shares(version);
+    let baked = baked(&run.happenings(), &run.world.names.config_prefix(version)).unwrap_or_default();
+    let ends = shares.iter().skip(1).map(|(time, _)| Some(*time)).chain([None]);
+    let steps = shares.iter().zip(ends).map(|((begins, share), ends)| Step {
+        share: *share,
+        seconds: ends.map_or(baked, |ends| ends.duration_since(*begins).as_secs_f64()),
+    });
+    let steps: Vec<Step> = steps.collect();
+    let alike = |(seen, asked): (&Step, &Step)| {
+        // Instances that start may make a step longer, but nothing makes it shorter.
+        (seen.share - asked.share).abs() < 1e-6 && seen.seconds >= asked.seconds - 0.1
+    };
+    let shifted = steps.len() == expected.steps.len() && steps.iter().zip(&expected.steps).all(alike);
+    let (seen, asked) = (in_words(&steps), in_words(&expected.steps));
+    let held = shifted && strategy == Some(expected.strategy);
+    let by = strategy.map_or("no strategy", Strategy::as_str);
+    let text = if held {
+        format!("the traffic shifted as asked for, {by}: {seen}")
+    } else {
+        format!(
+            "the traffic shifted by {by}: {seen}; it should be {}: {asked}",
+            expected.strategy.as_str()
+        )
+    };
+    let (last, asked) = (duration(baked), expected.last_seconds());
+    let kept = match expected.strategy {
+        _ if asked <= 0.0 => format!("the old fleet was kept for {last}: it goes at once"),
+        Strategy::Rolling => format!(
+            "the last batch was watched for {last}, of {} asked for",
+            duration(asked)
+        ),
+        _ => format!(
+            "it baked for {last} beside the old fleet, of {} asked for",
+            duration(asked)
+        ),
+    };
+    run.check(held, &text);
+    run.check(baked >= asked && (baked > 0.0) == (asked > 0.0), &kept);
 }
 
 /// How many requests each of two configurations has answered, in whatever way.
@@ -385,68 +422,39 @@ async fn failing(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
     let version = registered(run).await?;
     let link = run.asked().await?;
     beats(run, &before);
+    if !world.expected.is_watched() {
+        whole_minute(world).await;
+    }
     run.decide(&link, Decision::Approved, "The best so far").await?;
 
-    // The configuration that serves is looked at all the time, not only at the end.
-    let model = &world.names.model;
-    let (release, mut strangers, mut strategy) = (world.names.release(), Vec::new(), None);
-    let look = |cloud: &mut Cloud| {
-        let endpoint = observe::endpoint(cloud, model)?;
-        if endpoint.config != before.config && !strangers.contains(&endpoint.config) {
-            strangers.push(endpoint.config);
-        }
-        strategy = endpoint.strategy.or_else(|| strategy.take());
-        let deploy = observe::action(cloud, &release, "Deploy");
-        (deploy.status == "Failed").then_some(deploy)
-    };
-    let deploy = world.until("the stage Deploy has failed", USUAL, look).await;
+    let back = taken_back(run, version).await;
     // Whatever becomes of it, from here on the version before is what is asked.
-    if deploy.is_ok() {
-        world.traffic.count_for(before.release);
-    }
-    let deploy = deploy?;
-    run.release.strategy = strategy;
+    world.traffic.count_for(before.release);
+    let Back {
+        endpoint,
+        served,
+        strategy,
+    } = back?;
+    run.release.strategy = strategy.map(|strategy| strategy.as_str().to_owned());
+    run.ended(USUAL).await?;
+    deployed_or_not(run, version, &before, served, &alarm).await?;
     run.check(
-        strangers.is_empty(),
-        &format!("v{} was the configuration of the endpoint throughout", before.version),
+        strategy == Some(world.expected.strategy) && run.release.outcome == Outcome::RolledBack,
+        &format!(
+            "v{version}, which came by the strategy {}, is marked {} in the registry",
+            strategy.map_or("none", Strategy::as_str),
+            run.release.outcome.as_str()
+        ),
     );
     run.check(
-        deploy.said.contains(&alarm),
-        &format!("the stage Deploy failed: {}", deploy.said),
+        endpoint.config.starts_with(&world.names.config_prefix(before.version)),
+        &format!("the endpoint serves v{} again: {}", before.version, endpoint.config),
     );
-    let fired = run.happenings().iter().any(|happening| {
-        let fires = happening.data.get("state").and_then(|state| state.as_str()) == Some("ALARM");
-        happening.service == "cloudwatch" && happening.subject == alarm && fires
+    tale.serving = Some(Serving {
+        config: endpoint.config,
+        ..before.clone()
     });
-    run.check(fired, &format!("the alarm {alarm} fired"));
-    let package = run.ended(USUAL).await?;
-    run.check(
-        run.release.outcome == Outcome::RolledBack,
-        &format!(
-            "v{version} is marked {} in the registry",
-            package.outcome.unwrap_or_default()
-        ),
-    );
-    unchanged(run, &before).await?;
-
-    let share = run
-        .shares(version)
-        .into_iter()
-        .map(|(_, share)| share)
-        .fold(0.0, f64::max);
-    let count = world.traffic.count(run.place);
-    let all = count.served + count.failed;
-    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    let failed = count.failed as f64 / all.max(1) as f64;
-    run.check(
-        count.failed > 0 && failed <= share && share < 1.0,
-        &format!(
-            "{} of {all} requests failed, {:.1} %: no more than the canary's {:.0} %",
-            count.failed,
-            failed * 100.0,
-            share * 100.0
-        ),
-    );
+    bounded(run, version, &alarm)?;
     let healthy = world.traffic.count(before.release);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let later = world.traffic.count(before.release);
@@ -454,8 +462,144 @@ async fn failing(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
         later.failed == healthy.failed && later.served > healthy.served,
         &format!("v{} answers everything again", before.version),
     );
-    run.mail(&[&format!("{model} v{version} rolled back")]).await?;
+    run.mail(&[&format!("{} v{version} rolled back", world.names.model)])
+        .await?;
     run.check(true, "a notice tells of the rollback");
+    Ok(())
+}
+
+/// Waits until a minute of the virtual clock begins.
+///
+/// An alarm that fires while an update ends is nobody's: SageMaker watches it no more, and the guard does not yet. The alarm looks at
+/// whole minutes, so that an update that begins with one has ended before the next.
+async fn whole_minute(world: &World<'_>) {
+    let second = world.cloud().now().as_second().rem_euclid(60);
+    let left = (60 - second) as f64 / world.running.speed();
+    tokio::time::sleep(Duration::from_secs_f64(left)).await;
+}
+
+/// What was seen while a version was taken back.
+struct Back {
+    /// The endpoint afterwards.
+    endpoint: Endpoint,
+    /// Whether the version's configuration ever was the endpoint's.
+    served: bool,
+    /// How the version came to the endpoint.
+    strategy: Option<Strategy>,
+}
+
+/// Waits until the registry says that a version was rolled back, and the endpoint has come to rest without it.
+async fn taken_back(run: &Run<'_>, version: u64) -> anyhow::Result<Back> {
+    let (world, package) = (run.world, run.package.clone().unwrap_or_default());
+    let (model, prefix) = (&world.names.model, world.names.config_prefix(version));
+    let (mut served, mut strategy) = (false, None);
+    // The endpoint is looked at all the time, not only at the end.
+    let look = |cloud: &mut Cloud| {
+        let endpoint = observe::endpoint(cloud, model)?;
+        let serves = endpoint.config.starts_with(&prefix);
+        served |= serves;
+        let latest = endpoint.pending.as_ref().unwrap_or(&endpoint.config);
+        if latest.starts_with(&prefix) {
+            strategy = endpoint.strategy;
+        }
+        let rests = endpoint.status == "InService" && endpoint.pending.is_none();
+        let outcome = observe::package(cloud, &package)?.outcome;
+        let back = rests && !serves && outcome.as_deref() == Some(Outcome::RolledBack.as_str());
+        back.then_some(endpoint)
+    };
+    let what = format!("v{version} is rolled-back in the registry, and another version serves");
+    let limit = SignedDuration::from_secs_f64(world.expected.guard_minutes * 60.0) + USUAL;
+    let endpoint = world.until(&what, limit, look).await?;
+    Ok(Back {
+        endpoint,
+        served,
+        strategy,
+    })
+}
+
+/// Checks that a version that fails is not deployed where the rollout is watched, and is where it isn't.
+async fn deployed_or_not(
+    run: &mut Run<'_>,
+    version: u64,
+    before: &Serving,
+    served: bool,
+    alarm: &str,
+) -> anyhow::Result<()> {
+    let world = run.world;
+    let release = world.names.release();
+    let ended = |cloud: &mut Cloud| {
+        let deploy = observe::action(cloud, &release, "Deploy");
+        matches!(deploy.status.as_str(), "Succeeded" | "Failed").then_some(deploy)
+    };
+    let deploy = world.until("the stage Deploy has ended", USUAL, ended).await?;
+    if world.expected.is_watched() {
+        run.check(
+            !served,
+            &format!("v{} was the configuration of the endpoint throughout", before.version),
+        );
+        run.check(
+            deploy.status == "Failed" && deploy.said.contains(alarm),
+            &format!("the stage Deploy failed: {}", deploy.said),
+        );
+    } else {
+        // The alarm may be faster than the stage, which then ends as rolled back.
+        run.check(
+            served,
+            &format!(
+                "nothing watches the rollout, so v{version} was deployed first; the stage Deploy: {}",
+                deploy.said
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Checks that the alarm fired in time, and that no more requests failed than the strategy lets.
+fn bounded(run: &mut Run<'_>, version: u64, alarm: &str) -> anyhow::Result<()> {
+    let (world, expected) = (run.world, &run.world.expected);
+    let shares = run.shares(version);
+    let from = shares.first().context("the version never got traffic")?.0;
+    let to = shares.last().filter(|(_, share)| *share <= 0.0);
+    let to = to.context("the version has traffic still")?.0;
+    let happenings = run.happenings();
+    let fired = happenings.iter().find(|happening| {
+        let fires = happening.data.get("state").and_then(|state| state.as_str()) == Some("ALARM");
+        happening.service == "cloudwatch" && happening.subject == alarm && fires
+    });
+    let after = fired.map_or(f64::INFINITY, |alarm| alarm.time.duration_since(from).as_secs_f64());
+    let (watched, by) = if expected.is_watched() {
+        (expected.watched_seconds(), "the rollout is watched for")
+    } else {
+        (expected.guard_minutes * 60.0, "alarms count for after a deployment")
+    };
+    run.check(
+        after <= watched,
+        &format!(
+            "the alarm {alarm} fired {} after v{version} got its first traffic, within the {} that {by}",
+            duration(after),
+            duration(watched)
+        ),
+    );
+
+    let most = expected.share_after(after);
+    let had = shares.iter().map(|(_, share)| *share).fold(0.0, f64::max);
+    let (failed, all) = (world.traffic.count(run.place).failed, world.requests(from, to));
+    let share = failed as f64 / all.max(1) as f64;
+    // Requests that were under way when it began or ended may count on the wrong side.
+    let bound = most * all as f64 + f64::from(WORKERS);
+    let time = duration(to.duration_since(from).as_secs_f64());
+    let why = if most < 1.0 {
+        format!("no more than its {:.0} % of the traffic", most * 100.0)
+    } else {
+        "it had all the traffic, and only the time limits the harm".to_owned()
+    };
+    run.check(
+        failed > 0 && failed as f64 <= bound && had <= most + 1e-6,
+        &format!(
+            "{failed} of {all} requests failed in the {time} that v{version} had traffic, {:.0} %: {why}",
+            share * 100.0
+        ),
+    );
     Ok(())
 }
 

@@ -140,17 +140,20 @@ impl Teller {
                 match phase {
                     "Creating" => line(
                         "endpoint",
-                        format!("a fleet for {new} is made beside that of {old}"),
+                        format!("instances for {new} are made beside those of {old}"),
                         Tone::Plain,
                     ),
                     "Baking" => line(
                         "endpoint",
-                        format!("the alarms are watched: {new} beside {old}"),
+                        match data.get("share").and_then(Value::as_f64) {
+                            Some(share) if share >= 1.0 => format!("the alarms are watched: {new} has all the traffic"),
+                            _ => format!("the alarms are watched: {new} beside {old}"),
+                        },
                         Tone::Plain,
                     ),
                     "Deleting" => line(
                         "endpoint",
-                        "the fleet that is not needed any more is taken down".to_owned(),
+                        "the instances that are not needed any more are taken down".to_owned(),
                         Tone::Plain,
                     ),
                     _ => Vec::new(),

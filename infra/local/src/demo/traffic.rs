@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::story;
 
 /// Requests that are under way at a time, each on a connection that stays open.
-const WORKERS: u32 = 4;
+pub(crate) const WORKERS: u32 = 4;
 /// Requests per second of the wall clock, all workers together.
 const RATE: u32 = 50;
 /// How long an answer may take.
@@ -125,6 +125,15 @@ impl Traffic {
     /// What was counted for the release in this place.
     pub(crate) fn count(&self, release: usize) -> Count {
         self.shared.counts().0.get(release).copied().unwrap_or_default()
+    }
+
+    /// What was counted for all releases together.
+    pub(crate) fn total(&self) -> Count {
+        let counts = self.shared.counts();
+        counts.0.iter().fold(Count::default(), |sum, count| Count {
+            served: sum.served + count.served,
+            failed: sum.failed + count.failed,
+        })
     }
 
     /// Asks the endpoint about one row, counted like the others; returns the prediction.
@@ -245,6 +254,7 @@ mod tests {
         assert_eq!(traffic.count(0), Count { served: 2, failed: 0 });
         assert_eq!(traffic.count(1), Count::default());
         assert_eq!(traffic.count(2), Count { served: 0, failed: 1 });
+        assert_eq!(traffic.total(), Count { served: 2, failed: 1 });
     }
 
     #[tokio::test]

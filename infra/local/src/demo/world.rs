@@ -9,11 +9,13 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::chart::{self, Rollout};
 use super::observe::{self, Action, Names, Package, Training};
 use super::report::{Calls, Decision, Outcome, Release, calls_since, counted_since};
 use super::story::{Checkout, Push, Story};
+use super::strategy::Expected;
 use super::timeline::{Console, Teller};
-use super::traffic::{Browser, Traffic};
+use super::traffic::{Browser, Count, Traffic};
 use crate::cloud::effect::Mail;
 use crate::cloud::{Cloud, Happening};
 use crate::front::Running;
@@ -25,16 +27,25 @@ const WALL_MIN: Duration = Duration::from_secs(25);
 /// How long something is awaited by the virtual clock, unless it is known to take longer.
 pub(crate) const USUAL: SignedDuration = SignedDuration::from_mins(60);
 
+/// How long a chart goes on after the rollout, by the virtual clock.
+const AFTERWARDS: SignedDuration = SignedDuration::from_mins(1);
+
 /// The running cloud and the people around it.
 pub(crate) struct World<'a> {
     pub(crate) running: &'a Running,
     pub(crate) console: &'a Console,
+    /// How wide charts are, in characters.
+    pub(crate) columns: usize,
     pub(crate) names: Names,
+    /// What the template's parameters let expect of a rollout.
+    pub(crate) expected: Expected,
     pub(crate) story: Story,
     pub(crate) checkout: Checkout,
     pub(crate) browser: Browser,
     pub(crate) traffic: Traffic,
     told: Mutex<(Teller, usize)>,
+    /// All requests so far, looked at again and again.
+    counted: Mutex<Vec<(Timestamp, Count)>>,
 }
 
 /// The version that serves.
@@ -50,6 +61,7 @@ pub(crate) struct Serving {
 impl<'a> World<'a> {
     pub(crate) async fn new(running: &'a Running, console: &'a Console) -> anyhow::Result<Self> {
         let names = Names::of(&running.cloud())?;
+        let expected = Expected::of(&running.cloud())?;
         let story = Story::load(running.workspace())?;
         let url = format!("{}/git/{}", running.base_url(), names.model);
         let checkout = Checkout::new(&url, &names.branch).await?;
@@ -58,12 +70,15 @@ impl<'a> World<'a> {
         Ok(Self {
             running,
             console,
+            columns: chart::columns(),
             names,
+            expected,
             story,
             checkout,
             browser,
             traffic,
             told: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 
@@ -71,8 +86,9 @@ impl<'a> World<'a> {
         self.running.cloud()
     }
 
-    /// Prints what has happened since it was last printed.
+    /// Prints what has happened since it was last printed, and notes how many requests there were.
     pub(crate) fn tell(&self) {
+        self.count();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (teller, from) = &mut *told;
         for happening in self.running.happenings(*from) {
@@ -81,6 +97,35 @@ impl<'a> World<'a> {
                 self.console.line(&line, happening.time);
             }
         }
+    }
+
+    /// Notes how many requests there were so far.
+    fn count(&self) {
+        let (time, count) = (self.cloud().now(), self.traffic.total());
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match counted.as_mut_slice() {
+            // While nothing is asked the last note moves on.
+            [.., (_, before), (last, same)] if *before == count && *same == count => *last = time,
+            _ => counted.push((time, count)),
+        }
+    }
+
+    /// The notes of how many requests there were, from the last one up to `from` until the first one from `to` on.
+    fn counted(&self, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Count)> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = counted.partition_point(|(time, _)| *time <= from).saturating_sub(1);
+        let after = counted.partition_point(|(time, _)| *time < to).saturating_add(1);
+        counted
+            .get(first..after.min(counted.len()))
+            .unwrap_or_default()
+            .to_vec()
+    }
+
+    /// How many requests there were between two times, and a few before and after.
+    pub(crate) fn requests(&self, from: Timestamp, to: Timestamp) -> u64 {
+        let counted = self.counted(from, to);
+        let all = |count: Option<&(Timestamp, Count)>| count.map_or(0, |(_, count)| count.served + count.failed);
+        all(counted.last()) - all(counted.first())
     }
 
     /// Waits until `look` sees something.
@@ -114,16 +159,16 @@ impl<'a> World<'a> {
         self.cloud().inbox().iter().skip(from).cloned().collect()
     }
 
-    /// Waits until nothing is under way in the two pipelines, so that what follows is not counted with what was before.
+    /// Waits until nothing is under way in the pipelines, so that what follows is not counted with what was before.
     async fn settled(&self) {
-        let (train, release) = (self.names.train(), self.names.release());
+        let pipelines = &self.names.pipelines;
         let quiet = |cloud: &mut Cloud| {
-            let busy = observe::runs(cloud, &train) || observe::runs(cloud, &release);
+            let busy = pipelines.iter().any(|pipeline| observe::runs(cloud, pipeline));
             (!busy).then_some(())
         };
         // What hangs here was already seen to hang by what was awaited before.
         let _ = self
-            .until("both pipelines idle", SignedDuration::from_mins(20), quiet)
+            .until("all pipelines idle", SignedDuration::from_mins(20), quiet)
             .await;
         // Functions that were told of the end are still at work.
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -147,7 +192,7 @@ pub(crate) struct Run<'a> {
     /// The trainings that there were before.
     trainings: Vec<String>,
     /// The package that it registered.
-    package: Option<String>,
+    pub(crate) package: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -186,7 +231,10 @@ impl<'a> Run<'a> {
         self.world.settled().await;
         self.world.tell();
         if let Some(version) = self.release.version {
-            self.release.traffic.shares = self.shares(version);
+            let since = |time: Timestamp| (seconds(self.start, time) * 10.0).round() / 10.0;
+            let shares = self.shares(version).into_iter();
+            self.release.traffic.shares = shares.map(|(time, share)| (since(time), share)).collect();
+            self.release.rollout = self.rollout(version);
         }
         let cloud = self.world.cloud();
         self.release.calls = calls_since(&self.calls, cloud.calls());
@@ -201,12 +249,34 @@ impl<'a> Run<'a> {
         self.world.running.happenings(self.happenings)
     }
 
-    /// How the traffic of a version shifted: virtual seconds since the beginning, and its share.
-    pub(crate) fn shares(&self, version: u64) -> Vec<(f64, f64)> {
-        let prefix = self.world.names.config_prefix(version);
-        let mut shares = shares(&self.happenings(), &prefix, self.start);
-        shares.dedup_by(|later, earlier| later.1.total_cmp(&earlier.1).is_eq());
-        shares
+    /// How the traffic of a version shifted: from when on it had which share.
+    pub(crate) fn shares(&self, version: u64) -> Vec<(Timestamp, f64)> {
+        shares(&self.happenings(), &self.world.names.config_prefix(version))
+    }
+
+    /// What there is to draw of a version's way to the endpoint, if it came there.
+    fn rollout(&self, version: u64) -> Option<Rollout> {
+        let (happenings, shares) = (self.happenings(), self.shares(version));
+        let (from, to) = span(&happenings, shares.first()?.0)?;
+        let to = to.unwrap_or(Timestamp::MAX).min(self.world.cloud().now());
+        let requests = self.world.counted(from, to).into_iter();
+        Some(Rollout {
+            version,
+            strategy: self.release.strategy.clone().unwrap_or_else(|| "unknown".to_owned()),
+            seconds: seconds(from, to),
+            shares: shares
+                .iter()
+                .map(|(time, share)| (seconds(from, *time), *share))
+                .collect(),
+            requests: requests
+                .map(|(time, count)| (seconds(from, time), count.served, count.failed))
+                .collect(),
+            marks: marks(&happenings, shares.first()?.0)
+                .into_iter()
+                .filter(|(time, _)| (from..=to).contains(time))
+                .map(|(time, what)| (seconds(from, time), what))
+                .collect(),
+        })
     }
 
     /// Commits and pushes a folder laid over the repository.
@@ -395,7 +465,8 @@ impl<'a> Run<'a> {
     pub(crate) async fn in_service(&self) -> anyhow::Result<observe::Endpoint> {
         let model = &self.world.names.model;
         let look = |cloud: &mut Cloud| {
-            observe::endpoint(cloud, model).filter(|endpoint| endpoint.status == "InService" && !endpoint.pending)
+            observe::endpoint(cloud, model)
+                .filter(|endpoint| endpoint.status == "InService" && endpoint.pending.is_none())
         };
         self.world.until("the endpoint is in service", USUAL, look).await
     }
@@ -407,21 +478,78 @@ impl<'a> Run<'a> {
     }
 }
 
-/// How the traffic of the configurations with a prefix shifted, in virtual seconds since `start`.
-fn shares(happenings: &[Happening], prefix: &str, start: Timestamp) -> Vec<(f64, f64)> {
+/// From one time to another, in virtual seconds.
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+fn text<'a>(happening: &'a Happening, member: &str) -> &'a str {
+    happening.data.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The changes of the endpoint's status.
+fn statuses(happenings: &[Happening]) -> impl DoubleEndedIterator<Item = (Timestamp, &str)> {
+    let changes = happenings
+        .iter()
+        .filter(|happening| happening.what == "endpoint-status");
+    changes.map(|happening| (happening.time, text(happening, "status")))
+}
+
+/// From when on the configurations with a prefix had which share of the traffic. What another one takes after them is theirs no more.
+fn shares(happenings: &[Happening], prefix: &str) -> Vec<(Timestamp, f64)> {
+    let mut shares: Vec<(Timestamp, f64)> = Vec::new();
+    // The other configuration whose share grows, and what these had before.
+    let mut other: Option<(&str, f64)> = None;
     let shifts = happenings
         .iter()
         .filter(|happening| happening.what == "traffic-shifted");
-    shifts
-        .filter(|shift| {
-            let config = shift.data.get("config").and_then(Value::as_str);
-            config.is_some_and(|config| config.starts_with(prefix))
-        })
-        .filter_map(|shift| {
-            let seconds = shift.time.duration_since(start).as_secs_f64();
-            Some(((seconds * 10.0).round() / 10.0, shift.data.get("share")?.as_f64()?))
-        })
-        .collect()
+    for shift in shifts {
+        let current = shares.last().map_or(0.0, |(_, share)| *share);
+        let (config, share) = (text(shift, "config"), shift.data.get("share").and_then(Value::as_f64));
+        let Some(share) = share else { continue };
+        let theirs = if config.starts_with(prefix) {
+            other = None;
+            share
+        } else {
+            let had = other
+                .filter(|(same, _)| *same == config)
+                .map_or(current, |(_, had)| had);
+            other = Some((config, had));
+            had * (1.0 - share)
+        };
+        if theirs.total_cmp(&current).is_ne() {
+            shares.push((shift.time, theirs));
+        }
+    }
+    shares
+}
+
+/// When the update began that gave a version its first traffic, and until when it is shown: a little longer than until the endpoint
+/// came to rest, if it did.
+fn span(happenings: &[Happening], first: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+    let begins = |(time, status): &(Timestamp, &str)| *time <= first && matches!(*status, "Creating" | "Updating");
+    let (from, _) = statuses(happenings).rfind(begins)?;
+    let rests = |(time, status): &(Timestamp, &str)| *time >= first && *status == "InService";
+    let to = statuses(happenings).rfind(rests);
+    Some((from, to.and_then(|(time, _)| time.checked_add(AFTERWARDS).ok())))
+}
+
+/// What else a chart shows: alarms, and the way back, be it within the update or by another one.
+fn marks(happenings: &[Happening], first: Timestamp) -> Vec<(Timestamp, String)> {
+    let fires = |happening: &&Happening| happening.what == "alarm" && text(happening, "state") == "ALARM";
+    let alarms = happenings.iter().filter(fires);
+    let mut marks: Vec<(Timestamp, String)> = alarms
+        .map(|alarm| (alarm.time, format!("alarm {} fires", alarm.subject)))
+        .collect();
+    let back = |(time, status): &(Timestamp, &str)| match *status {
+        "RollingBack" => *time >= first,
+        "Updating" => *time > first,
+        _ => false,
+    };
+    let back = statuses(happenings).find(back);
+    marks.extend(back.map(|(time, _)| (time, "the rollback begins".to_owned())));
+    marks.sort_by_key(|(time, _)| *time);
+    marks
 }
 
 #[cfg(test)]
@@ -430,31 +558,112 @@ mod tests {
 
     use super::*;
 
+    fn start() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).unwrap()
+    }
+
+    fn happening(seconds: f64, subject: &str, what: &'static str, data: Value) -> Happening {
+        Happening {
+            time: start() + SignedDuration::from_secs_f64(seconds),
+            service: "sagemaker",
+            subject: subject.to_owned(),
+            what,
+            data,
+        }
+    }
+
+    fn shift(seconds: f64, config: &str, share: f64) -> Happening {
+        let data = json!({"endpoint": "m", "config": config, "share": share});
+        happening(seconds, "m", "traffic-shifted", data)
+    }
+
+    fn status(seconds: f64, status: &str) -> Happening {
+        happening(seconds, "m", "endpoint-status", json!({"status": status}))
+    }
+
     #[test]
     fn shares_are_those_of_the_version() {
-        let start = Timestamp::from_second(1_700_000_000).unwrap();
-        let shift = |seconds: f64, config: &str, share: f64| Happening {
-            time: start + SignedDuration::from_secs_f64(seconds),
-            service: "sagemaker",
-            subject: "m".to_owned(),
-            what: "traffic-shifted",
-            data: json!({"endpoint": "m", "config": config, "share": share}),
-        };
         let mut other = shift(9.0, "m-v2-a", 0.5);
         other.what = "deployment-phase";
         let happenings = [
             shift(0.0, "m-v1-a", 1.0),
-            shift(10.04, "m-v2-a", 0.25),
+            shift(10.0, "m-v2-a", 0.25),
             other,
             shift(310.0, "m-v2-a", 1.0),
-            shift(1.0, "m-v22-a", 1.0),
+            shift(400.0, "m-v22-a", 0.5),
+            shift(500.0, "m-v22-a", 0.75),
+            shift(600.0, "m-v22-a", 0.0),
+            shift(700.0, "m-v1-b", 1.0),
         ];
         for (prefix, expected) in [
-            ("m-v1-", vec![(0.0, 1.0)]),
-            ("m-v2-", vec![(10.0, 0.25), (310.0, 1.0)]),
+            ("m-v1-", vec![(0.0, 1.0), (10.0, 0.75), (310.0, 0.0), (700.0, 1.0)]),
+            (
+                "m-v2-",
+                vec![
+                    (10.0, 0.25),
+                    (310.0, 1.0),
+                    (400.0, 0.5),
+                    (500.0, 0.25),
+                    (600.0, 1.0),
+                    (700.0, 0.0),
+                ],
+            ),
             ("m-v3-", vec![]),
         ] {
-            assert_eq!(shares(&happenings, prefix, start), expected, "{prefix}");
+            let shares = shares(&happenings, prefix);
+            let shares: Vec<(f64, f64)> = shares
+                .iter()
+                .map(|(time, share)| (seconds(start(), *time), *share))
+                .collect();
+            assert_eq!(shares, expected, "{prefix}");
         }
+    }
+
+    #[test]
+    fn a_chart_shows_the_update_and_the_way_back() {
+        let alarm = |seconds| happening(seconds, "m-5xx", "alarm", json!({"state": "ALARM"}));
+        let well = happening(1.0, "m-5xx", "alarm", json!({"state": "OK"}));
+        let within = [
+            status(0.0, "InService"),
+            status(5.0, "Updating"),
+            well,
+            shift(10.0, "m-v2-a", 0.25),
+            alarm(60.0),
+            status(60.0, "RollingBack"),
+            status(70.0, "InService"),
+        ];
+        let afterwards = [
+            status(5.0, "Updating"),
+            shift(10.0, "m-v2-a", 1.0),
+            status(20.0, "InService"),
+            alarm(60.0),
+            status(65.0, "Updating"),
+            status(90.0, "InService"),
+        ];
+        let under_way = [status(5.0, "Creating"), shift(10.0, "m-v2-a", 1.0)];
+        for (happenings, ends, expected) in [
+            (
+                &within[..],
+                Some(130.0),
+                &[(60.0, "alarm m-5xx fires"), (60.0, "the rollback begins")][..],
+            ),
+            (
+                &afterwards,
+                Some(150.0),
+                &[(60.0, "alarm m-5xx fires"), (65.0, "the rollback begins")],
+            ),
+            (&under_way, None, &[]),
+        ] {
+            let first = start() + SignedDuration::from_secs(10);
+            let (from, to) = span(happenings, first).unwrap();
+            assert_eq!((seconds(start(), from), to.map(|to| seconds(start(), to))), (5.0, ends));
+            let marks = marks(happenings, first);
+            let marks: Vec<(f64, &str)> = marks
+                .iter()
+                .map(|(time, what)| (seconds(start(), *time), what.as_str()))
+                .collect();
+            assert_eq!(marks, expected);
+        }
+        assert_eq!(span(&[], start()), None);
     }
 }
