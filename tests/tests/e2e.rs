@@ -48,6 +48,11 @@ fn the_story_of_the_demo_holds() {
             "{outcome}: {outcomes:?}"
         );
     }
+    // The template's default, which the local parameters leave as it is.
+    for outcome in ["deployed", "rolled-back"] {
+        let by_canary = |release: &Value| release["outcome"] == outcome && release["strategy"] == "canary";
+        assert!(releases.iter().any(by_canary), "{outcome}: {releases:#?}");
+    }
     for release in releases {
         schema(release);
     }
@@ -93,6 +98,18 @@ fn schema(release: &Value) {
             .unwrap()
             .iter()
             .all(|share| share.as_array().unwrap().len() == 2)
+    );
+    one_of(
+        "strategy",
+        &[
+            "create",
+            "all-at-once",
+            "blue-green",
+            "canary",
+            "linear",
+            "rolling",
+            "null",
+        ],
     );
     assert!(release.get("commit").is_some() && release.get("reason").is_some() && release.get("strategy").is_some());
 }
