@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::SdkConfig;
@@ -46,6 +47,18 @@ enum Due {
     Traffic,
 }
 
+/// The template with these parameters. Reading it takes longer than a release does, and it is read once.
+fn stack(parameters: &BTreeMap<String, String>, target: &Target) -> Result<Stack> {
+    static READ: Mutex<BTreeMap<BTreeMap<String, String>, Stack>> = Mutex::new(BTreeMap::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(stack) = read.get(parameters) {
+        return Ok(stack.clone());
+    }
+    let stack = Stack::load(TEMPLATE, parameters, target)?;
+    read.insert(parameters.clone(), stack.clone());
+    Ok(stack)
+}
+
 /// A stack with the real functions in it.
 pub struct World {
     inside: InProcess,
@@ -60,6 +73,8 @@ pub struct World {
     served: u64,
     failed: u64,
     traffic: bool,
+    /// The binary of the function whose events are delivered twice.
+    twice: Option<String>,
     /// For error rates: requests are counted, not drawn.
     errors_owed: f64,
 }
@@ -95,7 +110,7 @@ impl World {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let stack = Stack::load(TEMPLATE, &parameters, &target)?;
+        let stack = stack(&parameters, &target)?;
         let now: Timestamp = "2026-03-02T09:00:00Z".parse()?;
         let inside = InProcess::new(Cloud::deploy(stack, target, now, seed)?);
         let mut world = Self {
@@ -111,6 +126,7 @@ impl World {
             served: 0,
             failed: 0,
             traffic: true,
+            twice: None,
             errors_owed: 0.0,
         };
         world.load_functions()?;
@@ -143,6 +159,11 @@ impl World {
     pub fn without_traffic(mut self) -> Self {
         self.traffic = false;
         self
+    }
+
+    /// Delivers every event of a function, named by its binary, twice.
+    pub fn deliver_twice(&mut self, binary: &str) {
+        self.twice = Some(binary.to_owned());
     }
 
     /// Requests that the endpoint's users made and that were answered well, and that failed.
@@ -293,6 +314,10 @@ impl World {
     fn invoke(&mut self, invoke: Invoke) -> Result<()> {
         let handler = self.functions.get(&invoke.function);
         let handler = handler.ok_or_else(|| anyhow!("no function `{}`", invoke.function))?;
+        let twice = self.twice.as_deref();
+        if twice.is_some_and(|binary| invoke.function.ends_with(&format!("-{binary}"))) {
+            let _ = handler(invoke.payload.clone()).now_or_never();
+        }
         // Every call is answered at once, so that a future that is not ready has been killed.
         let outcome = match handler(invoke.payload).now_or_never() {
             Some(Ok(answer)) => InvocationOutcome::Answer(answer),
@@ -371,16 +396,37 @@ impl World {
         self.cloud().inbox().iter().map(|mail| mail.subject.clone()).collect()
     }
 
-    /// The mails so far that bear an approval link, oldest first.
+    /// The approval links in the mails so far, oldest first.
     #[must_use]
     pub fn approval_links(&self) -> Vec<String> {
+        self.links("?c=")
+    }
+
+    /// The links in the mails so far that take a deployed version back, oldest first.
+    #[must_use]
+    pub fn take_back_links(&self) -> Vec<String> {
+        self.links("?u=")
+    }
+
+    fn links(&self, claims: &str) -> Vec<String> {
         let link = |mail: &Mail| {
-            mail.body
-                .split_whitespace()
-                .find(|word| word.contains("/function-url/"))
+            let mut words = mail.body.split_whitespace();
+            words
+                .find(|word| word.contains("/function-url/") && word.contains(claims))
                 .map(str::to_owned)
         };
         self.cloud().inbox().iter().filter_map(link).collect()
+    }
+
+    /// Sets an alarm's state, as the console or a test of one's alarms does.
+    ///
+    /// # Errors
+    /// Where there is no such alarm.
+    pub fn set_alarm(&self, name: &str, state: &str) -> Result<()> {
+        let reason = "Threshold Crossed: 1 datapoint [0.25] was greater than the threshold (0.02).";
+        let input = json!({"AlarmName": name, "StateValue": state, "StateReason": reason});
+        self.call(Service::CloudWatch, "SetAlarmState", &input)?;
+        Ok(())
     }
 
     /// Opens a link: GET.

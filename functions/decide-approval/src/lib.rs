@@ -2,7 +2,8 @@
 //!
 //! GET and HEAD show the evidence and change nothing, because mail scanners open links before people do. POST decides: first in
 //! the registry, then in the pipeline; where the second fails, sync-approval does it when the registry's event arrives, and so does
-//! the next try by the same link. The first decision stands, whoever comes second is shown it.
+//! the next try by the same link. The first decision stands, whoever comes second is shown it. The link in the mail about a
+//! deployment opens another page, which [takes the version back](take_back).
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,11 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, metrics_of};
 use signalbox_aws::macs::{Macs, VerifyMac};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, Releases};
+use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
 use signalbox_model::evidence::Evidence;
@@ -25,6 +27,9 @@ use signalbox_model::link::{Expected, Refusal, SignedLink, Waiting};
 use signalbox_model::metrics::Metrics;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::page::{self, Answer, Decision, Page};
+use signalbox_model::undo;
+
+mod take_back;
 
 /// How many of the newest versions the charts show.
 const HISTORY_MAX: u8 = 6;
@@ -36,6 +41,8 @@ pub struct Settings {
     pub policies: Policies,
     /// The release pipeline.
     pub release_pipeline: String,
+    /// The pipeline that takes a deployed version back.
+    pub rollback_pipeline: String,
 }
 
 /// The function.
@@ -46,6 +53,7 @@ pub struct DecideApproval {
     objects: S3,
     releases: Releases,
     macs: Macs,
+    endpoints: Endpoints,
 }
 
 impl Function for DecideApproval {
@@ -54,11 +62,13 @@ impl Function for DecideApproval {
             settings: Settings {
                 policies: Policies::from_environment(environment)?,
                 release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
+                rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             },
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
+            endpoints: Endpoints::new(sdk),
         })
     }
 
@@ -68,6 +78,7 @@ impl Function for DecideApproval {
             objects: &self.objects,
             releases: &self.releases,
             macs: &self.macs,
+            endpoints: &self.endpoints,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -75,7 +86,7 @@ impl Function for DecideApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, M> {
+pub struct Ports<'a, R, O, A, M, E> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
@@ -84,29 +95,66 @@ pub struct Ports<'a, R, O, A, M> {
     pub releases: &'a A,
     /// Check MACs.
     pub macs: &'a M,
+    /// See what serves.
+    pub endpoints: &'a E,
+}
+
+/// A request to the page.
+struct Request {
+    method: String,
+    query: String,
+    body: Vec<u8>,
+    time: Timestamp,
+}
+
+impl Request {
+    fn read(event: Value) -> Result<Self, anyhow::Error> {
+        let request: LambdaFunctionUrlRequest = serde_json::from_value(event).context("not a function URL's request")?;
+        let body = request.body.unwrap_or_default();
+        let body = if request.is_base64_encoded {
+            BASE64_STANDARD.decode(body).unwrap_or_default()
+        } else {
+            body.into_bytes()
+        };
+        Ok(Self {
+            method: request.request_context.http.method.unwrap_or_default(),
+            query: request.raw_query_string.unwrap_or_default(),
+            body,
+            time: Timestamp::from_millisecond(request.request_context.time_epoch)
+                .context("requestContext.timeEpoch")?,
+        })
+    }
 }
 
 /// Handles one request. What fails becomes a page that says so: a person waits for the answer, and nobody retries for them.
 ///
 /// # Errors
 /// Where the event is no request.
-pub async fn handle<R, O, A, M>(
+pub async fn handle<R, O, A, M, E>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M>,
+    ports: &Ports<'_, R, O, A, M, E>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    A: ReadApprovals + AnswerApprovals,
+    A: ReadApprovals + AnswerApprovals + StartRollbacks,
     M: VerifyMac,
+    E: ReadEndpoints,
 {
-    let request: LambdaFunctionUrlRequest = serde_json::from_value(event).context("not a function URL's request")?;
-    let page = match method(&request) {
-        "GET" | "HEAD" | "POST" => respond(settings, ports, &request).await.unwrap_or_else(|error| {
-            tracing::error!(error = format!("{error:#}"), "the page failed");
-            page::trouble("AWS did not answer as it should. Whether your decision was taken is not certain.")
-        }),
+    let request = Request::read(event)?;
+    let page = match request.method.as_str() {
+        "GET" | "HEAD" | "POST" => {
+            let answered = if undo::Claims::are_in(&request.query) {
+                take_back::respond(settings, ports, &request).await
+            } else {
+                respond(settings, ports, &request).await
+            };
+            answered.unwrap_or_else(|error| {
+                tracing::error!(error = format!("{error:#}"), "the page failed");
+                page::trouble("AWS did not answer as it should. Whether your decision was taken is not certain.")
+            })
+        }
         _ => Page {
             status: 405,
             html: String::new(),
@@ -118,14 +166,10 @@ where
     )
 }
 
-fn method(request: &LambdaFunctionUrlRequest) -> &str {
-    request.request_context.http.method.as_deref().unwrap_or_default()
-}
-
-async fn respond<R, O, A, M>(
+async fn respond<R, O, A, M, E>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M>,
-    request: &LambdaFunctionUrlRequest,
+    ports: &Ports<'_, R, O, A, M, E>,
+    request: &Request,
 ) -> Result<Page, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
@@ -133,14 +177,14 @@ where
     A: ReadApprovals + AnswerApprovals,
     M: VerifyMac,
 {
-    let Ok(link) = SignedLink::parse(request.raw_query_string.as_deref().unwrap_or_default()) else {
+    let Ok(link) = SignedLink::parse(&request.query) else {
         return Ok(page::invalid_link());
     };
     if !ports.macs.verify(link.claims.message(), link.mac.clone()).await? {
         tracing::warn!("a link whose MAC is not ours");
         return Ok(page::invalid_link());
     }
-    let now = Timestamp::from_millisecond(request.request_context.time_epoch).context("requestContext.timeEpoch")?;
+    let now = request.time;
     let package = ports.registry.package(&link.claims.package).await?;
     let waiting = ports.releases.waiting(&settings.release_pipeline).await?;
     // The pipeline waits for one release at a time; the claims say which release is which version's.
@@ -174,17 +218,11 @@ where
         tracing::info!(version = package.arn.label(), approver = link.claims.approver, %refusal, "refused");
         return Ok(page::refused(refusal));
     }
-    if method(request) != "POST" {
+    if request.method != "POST" {
         let history = history(ports, &package, &evidence.metrics).await?;
         return Ok(page::review(&evidence, &link.claims.approver, &history));
     }
-    let body = request.body.as_deref().unwrap_or_default();
-    let body = if request.is_base64_encoded {
-        BASE64_STANDARD.decode(body).unwrap_or_default()
-    } else {
-        body.as_bytes().to_vec()
-    };
-    let answer = match Answer::parse(&body) {
+    let answer = match Answer::parse(&request.body) {
         Ok(answer) => answer,
         Err(error) => return Ok(page::invalid_form(error)),
     };
@@ -212,9 +250,9 @@ where
     Ok(decided.page(settings, &package))
 }
 
-async fn evidence<R, O, A, M>(
+async fn evidence<R, O, A, M, E>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M>,
+    ports: &Ports<'_, R, O, A, M, E>,
     package: &ModelPackage,
     expires: Timestamp,
 ) -> Result<Evidence, anyhow::Error>
@@ -228,8 +266,8 @@ where
 }
 
 /// The metrics of the newest versions, oldest first, for the charts.
-async fn history<R, O, A, M>(
-    ports: &Ports<'_, R, O, A, M>,
+async fn history<R, O, A, M, E>(
+    ports: &Ports<'_, R, O, A, M, E>,
     package: &ModelPackage,
     metrics: &Metrics,
 ) -> Result<Vec<(u32, Metrics)>, anyhow::Error>
@@ -310,10 +348,10 @@ impl Decided {
         }
     }
 
-    async fn tell<R, O, A, M>(
+    async fn tell<R, O, A, M, E>(
         &self,
         settings: &Settings,
-        ports: &Ports<'_, R, O, A, M>,
+        ports: &Ports<'_, R, O, A, M, E>,
         token: &str,
     ) -> Result<(), anyhow::Error>
     where

@@ -1,5 +1,5 @@
 use signalbox_aws::macs::GenerateMac;
-use signalbox_aws::memory::{Objects, OneKey, Packages, ReleaseTrain};
+use signalbox_aws::memory::{Objects, OneEndpoint, OneKey, Packages, ReleaseTrain};
 use signalbox_aws::releases::{Approval, WaitingApproval};
 use signalbox_model::link::{Claims, token_digest};
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
@@ -7,8 +7,11 @@ use signalbox_model::rollout::{Policy, Strategy};
 
 use super::*;
 
+mod take_back;
+
 const GET: &str = include_str!("../../../events/decide-approval-get.json");
 const POST: &str = include_str!("../../../events/decide-approval-post.json");
+const TAKE_BACK: &str = include_str!("../../../events/decide-approval-take-back.json");
 
 const TOKEN: &str = "1a2b3c4d-573f-4ea7-a67e-9d2a4e0d5b57";
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -42,6 +45,7 @@ struct World {
     packages: Packages,
     objects: Objects,
     releases: ReleaseTrain,
+    endpoint: OneEndpoint,
 }
 
 impl World {
@@ -54,6 +58,7 @@ impl World {
             bake_seconds: 600,
             timeout_seconds: 3600,
             alarms: vec!["churn-5xx".into()],
+            unguarded_serverless: false,
         };
         let policies = Policies {
             model: "churn".parse().unwrap(),
@@ -66,10 +71,12 @@ impl World {
             settings: Settings {
                 policies,
                 release_pipeline: "churn-release".into(),
+                rollback_pipeline: "churn-rollback".into(),
             },
             packages: Packages::default(),
             objects: Objects::default(),
             releases: ReleaseTrain::default(),
+            endpoint: OneEndpoint::default(),
         };
         for (version, accuracy, approval) in [
             (5, "0.88", ApprovalStatus::Rejected),
@@ -128,12 +135,13 @@ impl World {
         signed(self.claims(approver).await).await
     }
 
-    fn ports(&self) -> Ports<'_, Packages, Objects, ReleaseTrain, OneKey> {
+    fn ports(&self) -> Ports<'_, Packages, Objects, ReleaseTrain, OneKey, OneEndpoint> {
         Ports {
             registry: &self.packages,
             objects: &self.objects,
             releases: &self.releases,
             macs: &OneKey,
+            endpoints: &self.endpoint,
         }
     }
 

@@ -1,7 +1,8 @@
 //! endpoint-status: watches the endpoint during and after a release.
 //!
-//! Tells when an update is being rolled back, or when the endpoint is in a state that only a person can mend. When an alarm fires
-//! within the guard time after a deployment, it brings back the configuration that served before, marks the version, and tells.
+//! Tells when an update is being rolled back, or when the endpoint is in a state that only a person can mend. Keeps what would be
+//! forgotten: why SageMaker rolls an update back, which the endpoint itself loses with the next one, and what an alarm saw. When an
+//! alarm fires within the guard time after a deployment, it starts the rollback pipeline.
 
 use std::collections::BTreeMap;
 
@@ -11,39 +12,31 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::endpoints::{Endpoints, ReadEndpoints, ReadReplaced, UpdateEndpoints};
+use signalbox_aws::configurations::{ReadTags, tag};
+use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::notices::{Publish, Sns};
-use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
+use signalbox_aws::registry::{Registry, WritePackages};
+use signalbox_aws::releases::{Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
-use signalbox_model::endpoint::Status;
+use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::event::Event;
-use signalbox_model::mail;
-use signalbox_model::names::{ModelName, ModelPackageArn, version_of_config};
+use signalbox_model::names::{ModelName, ModelPackageGroupArn};
 use signalbox_model::notice::Notice;
-use signalbox_model::package::{ApprovalStatus, Outcome, key};
-use signalbox_model::rollout::{Plan, Routing, Traffic};
-use signalbox_model::watch::{self, Reaction};
-
-/// How an alarm brings the version before back.
-const ROLLBACK: Plan = Plan {
-    traffic: Traffic::BlueGreen {
-        routing: Routing::AllAtOnce,
-        wait_seconds: 0,
-        termination_wait_seconds: 0,
-    },
-    timeout_seconds: 3600,
-    // The alarm that asks for this fires now, and would roll it back.
-    alarms: Vec::new(),
-};
+use signalbox_model::package::key;
+use signalbox_model::watch::{self, Reaction, Served};
 
 /// What the template sets.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The model, and so the endpoint.
     pub model: ModelName,
+    /// Its versions' group.
+    pub group: ModelPackageGroupArn,
     /// Where notices go.
     pub notices_topic_arn: String,
+    /// The pipeline that takes a deployed version back.
+    pub rollback_pipeline: String,
     /// How long after a deployment an alarm brings the version before back.
     pub guard: SignedDuration,
 }
@@ -54,6 +47,7 @@ pub struct EndpointStatus {
     settings: Settings,
     registry: Registry,
     endpoints: Endpoints,
+    rollbacks: Releases,
     notices: Sns,
 }
 
@@ -61,20 +55,42 @@ impl Function for EndpointStatus {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
         let settings = Settings {
             model: environment.parsed("MODEL_NAME")?,
+            group: environment.parsed("MODEL_PACKAGE_GROUP_ARN")?,
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
+            rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             guard: SignedDuration::from_mins(environment.parsed("GUARD_MINUTES")?),
         };
         Ok(Self {
             settings,
             registry: Registry::new(sdk),
             endpoints: Endpoints::new(sdk),
+            rollbacks: Releases::new(sdk),
             notices: Sns::new(sdk),
         })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
-        handle(&self.settings, &self.registry, &self.endpoints, &self.notices, event).await
+        let ports = Ports {
+            registry: &self.registry,
+            endpoints: &self.endpoints,
+            rollbacks: &self.rollbacks,
+            notices: &self.notices,
+        };
+        handle(&self.settings, &ports, event).await
     }
+}
+
+/// What the handler may do.
+#[derive(Debug)]
+pub struct Ports<'a, R, E, B, N> {
+    /// Write on versions.
+    pub registry: &'a R,
+    /// See the endpoint and what serves.
+    pub endpoints: &'a E,
+    /// Start rollbacks.
+    pub rollbacks: &'a B,
+    /// Tell people.
+    pub notices: &'a N,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,29 +119,88 @@ struct AlarmState {
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle(
+pub async fn handle<R, E, B, N>(
     settings: &Settings,
-    registry: &(impl ReadPackages + WritePackages),
-    endpoints: &(impl ReadEndpoints + ReadReplaced + UpdateEndpoints),
-    notices: &impl Publish,
+    ports: &Ports<'_, R, E, B, N>,
     event: Value,
-) -> Result<Value, anyhow::Error> {
+) -> Result<Value, anyhow::Error>
+where
+    R: WritePackages,
+    E: ReadEndpoints + ReadTags,
+    B: StartRollbacks,
+    N: Publish,
+{
     let event = Event::parse(event)?;
     match event.kind() {
         ("aws.sagemaker", "SageMaker Endpoint State Change") => {
             let changed: EndpointChanged = event.detail()?;
+            if Status::parse(&changed.endpoint_status) == Some(Status::RollingBack) {
+                keep_failure(settings, ports, &changed).await?;
+            }
             if let Some(notice) = notice_of(settings, &changed) {
-                notices
-                    .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
-                    .await?;
+                tell(settings, ports, &notice).await?;
             }
         }
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
-            guard(settings, registry, endpoints, notices, &event).await?;
+            guard(settings, ports, &event).await?;
         }
         _ => return Err(event.unknown().into()),
     }
     Ok(Value::Null)
+}
+
+async fn tell<R, E, B, N: Publish>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, B, N>,
+    notice: &Notice,
+) -> Result<(), anyhow::Error> {
+    let topic = &settings.notices_topic_arn;
+    ports.notices.publish(topic, notice, &BTreeMap::new()).await?;
+    Ok(())
+}
+
+/// The version that is being deployed, and the first characters of its release, by the configuration's name
+/// `GROUP-vN-RELEASE`.
+fn deploying<'a>(settings: &Settings, endpoint: &'a Endpoint) -> Option<(u32, &'a str)> {
+    let config = &endpoint.pending.as_ref()?.config;
+    let version = settings.model.version_of_config(config)?;
+    Some((version, config.rsplit_once('-')?.1))
+}
+
+/// Writes something on the version that is being deployed.
+async fn mark<R: WritePackages, E, B, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, B, N>,
+    version: u32,
+    (key, value): (&str, String),
+) -> Result<(), anyhow::Error> {
+    let metadata = BTreeMap::from([(key.to_owned(), value)]);
+    match ports.registry.mark(&settings.group.version(version), &metadata).await {
+        // A configuration made by hand may be named after a version that never was.
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+/// Keeps why SageMaker rolls an update back.
+async fn keep_failure<R, E, B, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, B, N>,
+    changed: &EndpointChanged,
+) -> Result<(), anyhow::Error>
+where
+    R: WritePackages,
+    E: ReadEndpoints,
+{
+    let Some(endpoint) = ports.endpoints.endpoint(settings.model.as_str()).await? else {
+        return Ok(());
+    };
+    let reason = endpoint.failure_reason.as_deref().or(changed.failure_reason.as_deref());
+    // Late, and over: then the release itself has read it, or the next update has erased it.
+    let Some(((version, release), reason)) = deploying(settings, &endpoint).zip(reason) else {
+        return Ok(());
+    };
+    mark(settings, ports, version, (key::FAILURE, format!("{release}: {reason}"))).await
 }
 
 /// What people are told of a change. That a version serves is told by the release that brought it.
@@ -154,107 +229,65 @@ fn notice_of(settings: &Settings, changed: &EndpointChanged) -> Option<Notice> {
     Some(Notice::new(&format!("[signalbox] {model} {subject}"), body))
 }
 
-/// An alarm: after a deployment, it brings the version before back.
-async fn guard(
+/// An alarm: during an update what it saw is kept; after a deployment it has the version taken back.
+async fn guard<R, E, B, N>(
     settings: &Settings,
-    registry: &(impl ReadPackages + WritePackages),
-    endpoints: &(impl ReadEndpoints + ReadReplaced + UpdateEndpoints),
-    notices: &impl Publish,
+    ports: &Ports<'_, R, E, B, N>,
     event: &Event,
-) -> Result<(), anyhow::Error> {
+) -> Result<(), anyhow::Error>
+where
+    R: WritePackages,
+    E: ReadEndpoints + ReadTags,
+    B: StartRollbacks,
+    N: Publish,
+{
     let alarm: AlarmChanged = event.detail()?;
     if alarm.state.value != "ALARM" {
         return Ok(());
     }
     let fired = event.time.context("the alarm's event has no `time`")?;
-    let name = settings.model.as_str();
-    let Some(endpoint) = endpoints.endpoint(name).await? else {
-        tracing::info!(alarm = alarm.alarm_name, "an alarm without an endpoint");
+    let (name, saw) = (alarm.alarm_name.as_str(), alarm.state.reason.as_str());
+    let Some(endpoint) = ports.endpoints.endpoint(settings.model.as_str()).await? else {
+        tracing::info!(alarm = name, "an alarm without an endpoint");
         return Ok(());
     };
-    let arn = event.resources.first().map(String::as_str).unwrap_or_default();
-    let config_arn = config_arn(arn, &endpoint.config).context("the alarm's event has no `resources`")?;
-    let previous = endpoints.replaced(&config_arn).await?;
-    let pending = endpoint.pending.as_ref().map(|pending| pending.config.as_str());
-    let to = match watch::decide(&endpoint, previous.as_deref(), fired, settings.guard) {
-        Reaction::RollBack { to } => {
-            match endpoints.update(name, &to, &ROLLBACK).await {
-                // Somebody was faster; the next alarm, or the release itself, looks again.
-                Err(error) if error.kind == ErrorKind::Busy => return Ok(()),
-                done => done?,
-            }
-            to
-        }
-        Reaction::Leave(reason) => match previous {
-            // Asked for already, by another alarm or by a try that may have died before it told.
-            Some(previous) if pending == Some(previous.as_str()) => previous,
-            _ => {
-                tracing::info!(alarm = alarm.alarm_name, reason, "nothing to do");
-                return Ok(());
-            }
-        },
-    };
-    let Some((package, version)) = package_of(arn, &endpoint.config) else {
-        return Ok(());
-    };
-    // That it is there is known by reading it: a configuration made by hand may be named after a version that never was.
-    let known = match registry.package(&package).await {
-        Ok(known) => Some(known),
-        Err(error) if error.kind == ErrorKind::NotFound => None,
-        Err(error) => return Err(error.into()),
-    };
-    if known
-        .as_ref()
-        .is_some_and(|known| known.outcome() == Some(Outcome::RolledBack))
-    {
-        tracing::info!(alarm = alarm.alarm_name, version, "told and marked before");
-        return Ok(());
+    if let Some((version, _)) = deploying(settings, &endpoint) {
+        tracing::info!(alarm = name, version, "fired while the version is deployed; SageMaker rolls it back");
+        return mark(settings, ports, version, (key::ALARM, format!("{name}: {saw}"))).await;
     }
-    let reason = format!(
-        "the alarm {} fired after the deployment: {}",
-        alarm.alarm_name, alarm.state.reason
-    );
-    let serving = package_of(arn, &to).map(|(_, version)| version);
-    let notice = mail::rolled_back(&settings.model, version, serving, Some(&alarm.alarm_name), &reason);
-    notices
-        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
-        .await?;
-    let metadata = BTreeMap::from([
-        (key::OUTCOME.to_owned(), Outcome::RolledBack.as_str().to_owned()),
-        (key::REASON.to_owned(), reason.clone()),
-    ]);
-    match known {
-        // Quarantine: approving it anew in the registry is what releases it.
+    // What is not the train's has none of its tags.
+    let mut tags = match settings.model.version_of_config(&endpoint.config) {
         Some(_) => {
-            registry
-                .decide(&package, ApprovalStatus::Rejected, &reason, &metadata)
-                .await?
+            let config_arn = settings.group.endpoint_config_arn(&endpoint.config);
+            ports.endpoints.tags(&config_arn).await?
         }
-        None => tracing::warn!(%package, "no such version to mark"),
+        None => BTreeMap::new(),
+    };
+    let served = Served {
+        release: tags.get(tag::RELEASE).and_then(|release| release.parse().ok()),
+        replaces: tags.remove(tag::REPLACES),
+        undoes: tags.remove(tag::UNDOES),
+    };
+    match watch::decide(&endpoint, &served, fired, settings.guard) {
+        Reaction::TakeBack(release) => {
+            let version = settings.model.version_of_config(&endpoint.config);
+            let version = version.context("a release's configuration is not named after a version")?;
+            let reason = format!("the alarm {name} fired after the deployment: {saw}");
+            let rollback = ports
+                .rollbacks
+                .roll_back(&settings.rollback_pipeline, version, &release, &reason)
+                .await?;
+            tracing::warn!(alarm = name, version, %rollback, "its rollback was started, unless it had been");
+        }
+        Reaction::Tell(reason) => {
+            let model = &settings.model;
+            let body = format!("The alarm {name} fires: {saw}\n\nNothing was done about it: {reason}.\n");
+            let subject = format!("[signalbox] {model} alarm {name}: look at the endpoint");
+            tell(settings, ports, &Notice::new(&subject, body)).await?;
+        }
+        Reaction::Leave(reason) => tracing::info!(alarm = name, reason, "nothing to do"),
     }
     Ok(())
-}
-
-/// `arn:aws:sagemaker:REGION:ACCOUNT:endpoint-config/NAME`, from the alarm's ARN, which is of the same Region and account.
-fn config_arn(alarm_arn: &str, config: &str) -> Option<String> {
-    let mut parts = alarm_arn.splitn(6, ':');
-    let (_, partition, _, region, account) = (
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-    );
-    Some(format!(
-        "arn:{partition}:sagemaker:{region}:{account}:endpoint-config/{config}"
-    ))
-}
-
-/// The version that a configuration, `GROUP-vN-RELEASE`, serves.
-fn package_of(alarm_arn: &str, config: &str) -> Option<(ModelPackageArn, u32)> {
-    let (group, version) = version_of_config(config)?;
-    let arn = config_arn(alarm_arn, "")?.replace("endpoint-config/", &format!("model-package/{group}/{version}"));
-    Some((arn.parse().ok()?, version))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! sync-approval: keeps registry and pipeline agreed, whichever door a decision came through.
 //!
 //! A decision made in the registry (Studio, CLI, API) reaches the pipeline that waits for it; approved with none waiting, it starts
-//! the release of a version that has passed the gate. A decision made in CodePipeline, or none in time, reaches the registry, and
-//! those who must know are told.
+//! the release of a version that has passed the gate; the version that serves being rejected, it has it taken back. A decision made
+//! in CodePipeline, or none in time, reaches the registry, and those who must know are told.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,17 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, waiting};
+use signalbox_aws::releases::{
+    AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, StartRollbacks, waiting,
+};
 use signalbox_aws::runtime::Function;
 use signalbox_model::event::Event;
 use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
-use signalbox_model::package::{ApprovalStatus, Outcome, key};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Settings {
     pub model: ModelName,
     /// The release pipeline.
     pub release_pipeline: String,
+    /// The pipeline that takes a deployed version back.
+    pub rollback_pipeline: String,
     /// Where notices go.
     pub notices_topic_arn: String,
 }
@@ -37,6 +42,7 @@ pub struct SyncApproval {
     settings: Settings,
     registry: Registry,
     releases: Releases,
+    endpoints: Endpoints,
     notices: Sns,
 }
 
@@ -45,19 +51,40 @@ impl Function for SyncApproval {
         let settings = Settings {
             model: environment.parsed("MODEL_NAME")?,
             release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
+            rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
         };
         Ok(Self {
             settings,
             registry: Registry::new(sdk),
             releases: Releases::new(sdk),
+            endpoints: Endpoints::new(sdk),
             notices: Sns::new(sdk),
         })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
-        handle(&self.settings, &self.registry, &self.releases, &self.notices, event).await
+        let ports = Ports {
+            registry: &self.registry,
+            releases: &self.releases,
+            endpoints: &self.endpoints,
+            notices: &self.notices,
+        };
+        handle(&self.settings, &ports, event).await
     }
+}
+
+/// What the handler may do.
+#[derive(Debug)]
+pub struct Ports<'a, R, S, E, N> {
+    /// Read and write versions.
+    pub registry: &'a R,
+    /// Start releases and rollbacks; see and answer what waits.
+    pub releases: &'a S,
+    /// See what serves.
+    pub endpoints: &'a E,
+    /// Tell people.
+    pub notices: &'a N,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,13 +107,17 @@ struct ActionChanged {
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle(
+pub async fn handle<R, S, E, N>(
     settings: &Settings,
-    registry: &(impl ReadPackages + WritePackages),
-    releases: &(impl StartReleases + ReadApprovals + ReadReleases + AnswerApprovals),
-    notices: &impl Publish,
+    ports: &Ports<'_, R, S, E, N>,
     event: Value,
-) -> Result<Value, anyhow::Error> {
+) -> Result<Value, anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
+    N: Publish,
+{
     let event = Event::parse(event)?;
     match event.kind() {
         ("aws.sagemaker", "SageMaker Model Package State Change") => {
@@ -94,11 +125,11 @@ pub async fn handle(
             // Metadata that is written on an approved version sends an event with status Approved too.
             let decided = changed.updated_model_package_fields.as_ref();
             if decided.is_none_or(|fields| fields.iter().any(|field| field == "ModelApprovalStatus")) {
-                from_registry(settings, registry, releases, &changed).await?;
+                from_registry(settings, ports, &changed).await?;
             }
         }
         ("aws.codepipeline", "CodePipeline Action Execution State Change") => {
-            from_pipeline(settings, registry, releases, notices, &event).await?;
+            from_pipeline(settings, ports.registry, ports.releases, ports.notices, &event).await?;
         }
         _ => return Err(event.unknown().into()),
     }
@@ -106,12 +137,17 @@ pub async fn handle(
 }
 
 /// A decision in the registry.
-async fn from_registry(
+async fn from_registry<R, S, E, N>(
     settings: &Settings,
-    registry: &impl ReadPackages,
-    releases: &(impl StartReleases + ReadApprovals + ReadReleases + AnswerApprovals),
+    ports: &Ports<'_, R, S, E, N>,
     changed: &PackageChanged,
-) -> Result<(), anyhow::Error> {
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages,
+    S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
+{
+    let Ports { registry, releases, .. } = *ports;
     let arn = &changed.model_package_arn;
     // The registry as it is now, not as the event says: events come late and out of order.
     let package = registry.package(arn).await?;
@@ -137,12 +173,15 @@ async fn from_registry(
             .answer(&settings.release_pipeline, &waits.token, approved, summary)
             .await?;
         tracing::info!(version = arn.label(), approved, first, "the pipeline was told");
-    } else if approved && matches!(package.outcome(), None | Some(Outcome::Rejected | Outcome::Expired)) {
+    } else if !approved {
+        take_back_if_serving(settings, ports, &package).await?;
+    } else if matches!(
+        package.outcome(),
+        None | Some(Outcome::Rejected | Outcome::Expired | Outcome::RolledBack)
+    ) {
         if package.gate_held() {
-            // Those two leave the version rejected: that it is approved is a later decision, and asks for another release.
-            let ended = package
-                .outcome()
-                .and_then(|_| package.metadata.get(key::RELEASE)?.parse().ok());
+            // Those leave the version rejected: that it is approved is a later decision, and asks for another release.
+            let ended = package.outcome().and_then(|_| package.release());
             let reason = "approved in the model registry";
             let release = releases
                 .start(&settings.release_pipeline, arn, ended.as_ref(), reason)
@@ -155,6 +194,36 @@ async fn from_registry(
             );
         }
     }
+    Ok(())
+}
+
+/// A version that serves was rejected: the one before it is brought back.
+async fn take_back_if_serving<R, S, E, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, S, E, N>,
+    package: &ModelPackage,
+) -> Result<(), anyhow::Error>
+where
+    S: StartRollbacks,
+    E: ReadEndpoints,
+{
+    let arn = &package.arn;
+    // What takes a version back rejects it too, and has an outcome of its own by then.
+    let Some(release) = package.release().filter(|_| package.was_deployed()) else {
+        return Ok(());
+    };
+    let endpoint = ports.endpoints.endpoint(settings.model.as_str()).await?;
+    if endpoint.is_none_or(|endpoint| endpoint.config != arn.endpoint_config_name(&release)) {
+        tracing::info!(version = arn.label(), "rejected, and does not serve");
+        return Ok(());
+    }
+    let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
+    let reason = format!("rejected in the model registry: {}", description.unwrap_or("no reason given"));
+    let rollback = ports
+        .releases
+        .roll_back(&settings.rollback_pipeline, arn.version(), &release, &reason)
+        .await?;
+    tracing::warn!(version = arn.label(), %rollback, "rejected while it serves; its rollback was started, unless it had been");
     Ok(())
 }
 

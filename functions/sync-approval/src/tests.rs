@@ -1,7 +1,7 @@
 use serde_json::json;
-use signalbox_aws::memory::{Packages, ReleaseTrain, Topics};
+use signalbox_aws::memory::{OneEndpoint, Packages, ReleaseTrain, Topics};
 use signalbox_aws::releases::{Approval, WaitingApproval};
-use signalbox_model::package::ModelPackage;
+use signalbox_model::endpoint::{Endpoint, Pending, Status};
 
 use super::*;
 
@@ -13,6 +13,8 @@ const ACTION_FAILED: &str = include_str!("../../../events/sync-approval-action-f
 
 const TOKEN: &str = "1a2b3c4d-573f-4ea7-a67e-9d2a4e0d5b57";
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
+/// The configuration with which that release serves version 7.
+const NEW: &str = "churn-v7-01234567";
 
 fn arn(version: u32) -> ModelPackageArn {
     format!("arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/{version}")
@@ -27,6 +29,7 @@ fn release() -> ReleaseId {
 struct World {
     packages: Packages,
     releases: ReleaseTrain,
+    endpoint: OneEndpoint,
     topics: Topics,
 }
 
@@ -36,6 +39,7 @@ impl World {
         let world = Self {
             packages: Packages::default(),
             releases: ReleaseTrain::default(),
+            endpoint: OneEndpoint::default(),
             topics: Topics::default(),
         };
         world.packages.put(ModelPackage {
@@ -49,6 +53,36 @@ impl World {
             created_at: None,
         });
         world
+    }
+
+    /// The same, and version 7 was released and serves.
+    fn serving() -> Self {
+        let world = Self::new();
+        world.change(|package| {
+            package.approval = ApprovalStatus::Approved;
+            package.metadata.insert(key::OUTCOME.to_owned(), "deployed".to_owned());
+            package.metadata.insert(key::RELEASE.to_owned(), RELEASE.to_owned());
+        });
+        world.serve(NEW);
+        world
+    }
+
+    fn serve(&self, config: &str) {
+        self.endpoint.set(Endpoint {
+            status: Status::InService,
+            config: config.to_owned(),
+            failure_reason: None,
+            pending: None,
+            modified_at: None,
+            desired_counts: Vec::new(),
+        });
+    }
+
+    fn reject(&self, description: Option<&str>) {
+        self.change(|package| {
+            package.approval = ApprovalStatus::Rejected;
+            package.approval_description = description.map(str::to_owned);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut ModelPackage)) {
@@ -73,10 +107,16 @@ impl World {
         let settings = Settings {
             model: "churn".parse().unwrap(),
             release_pipeline: "churn-release".into(),
+            rollback_pipeline: "churn-rollback".into(),
             notices_topic_arn: "arn:aws:sns:eu-west-1:123456789012:churn-notices".into(),
         };
-        let event = serde_json::from_str(event).unwrap();
-        handle(&settings, &self.packages, &self.releases, &self.topics, event).await
+        let ports = Ports {
+            registry: &self.packages,
+            releases: &self.releases,
+            endpoints: &self.endpoint,
+            notices: &self.topics,
+        };
+        handle(&settings, &ports, serde_json::from_str(event).unwrap()).await
     }
 
     async fn handle_twice(&self, event: &str) {
@@ -172,7 +212,17 @@ async fn approved_with_none_waiting_starts_the_release_of_what_passed_the_gate()
         (
             APPROVED,
             ApprovalStatus::Approved,
-            metadata(&[(key::GATE, "held"), (key::OUTCOME, "rolled-back")]),
+            metadata(&[(key::GATE, "held"), (key::OUTCOME, "superseded")]),
+            false,
+        ),
+        (
+            APPROVED,
+            ApprovalStatus::Approved,
+            metadata(&[
+                (key::GATE, "not held"),
+                (key::OUTCOME, "rolled-back"),
+                (key::RELEASE, RELEASE),
+            ]),
             false,
         ),
         (
@@ -207,8 +257,16 @@ async fn approved_with_none_waiting_starts_the_release_of_what_passed_the_gate()
 }
 
 #[tokio::test]
-async fn approved_after_it_was_rejected_or_has_expired_it_is_released_after_all() {
-    for (outcome, times) in [("expired", 1), ("rejected", 1), ("failed", 0), ("gate-not-met", 0)] {
+async fn approved_after_it_was_rejected_rolled_back_or_has_expired_it_is_released_after_all() {
+    for (outcome, times) in [
+        ("expired", 1),
+        ("rejected", 1),
+        ("rolled-back", 1),
+        ("failed", 0),
+        ("gate-not-met", 0),
+        ("superseded", 0),
+        ("deployed", 0),
+    ] {
         let world = World::new();
         // The release that ended had been started by the token of the version.
         world
@@ -216,14 +274,121 @@ async fn approved_after_it_was_rejected_or_has_expired_it_is_released_after_all(
             .start("churn-release", &arn(7), None, "trained")
             .await
             .unwrap();
-        world.change(|package| {
-            package.approval = ApprovalStatus::Approved;
-            package.metadata.insert(key::OUTCOME.to_owned(), outcome.to_owned());
-            package.metadata.insert(key::RELEASE.to_owned(), RELEASE.to_owned());
-        });
+        let ends = |release: &str| {
+            world.change(|package| {
+                package.approval = ApprovalStatus::Approved;
+                package.metadata.insert(key::OUTCOME.to_owned(), outcome.to_owned());
+                package.metadata.insert(key::RELEASE.to_owned(), release.to_owned());
+            });
+        };
+        ends(RELEASE);
         world.handle_twice(APPROVED).await;
         assert_eq!(world.releases.started().len(), 1 + times, "{outcome}");
+        // The release after it ended so too: there is a token for each.
+        ends("11111111-2222-3333-4444-555555555555");
+        world.handle_twice(APPROVED).await;
+        assert_eq!(world.releases.started().len(), 1 + 2 * times, "{outcome}");
+        assert!(world.releases.rolled_back().is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_version_that_serves_is_taken_back_once_when_it_is_rejected() {
+    for (description, reason) in [
+        (Some("wrong prices"), "rejected in the model registry: wrong prices"),
+        (Some(""), "rejected in the model registry: no reason given"),
+        (None, "rejected in the model registry: no reason given"),
+    ] {
+        for other_waits in [false, true] {
+            let world = World::serving();
+            world.reject(description);
+            if other_waits {
+                world.wait(8);
+            }
+            // Events come late and out of order: the registry as it is counts.
+            for event in [REJECTED, REJECTED, APPROVED] {
+                world.handle(event).await.unwrap();
+                assert_eq!(world.releases.rolled_back(), [(7, reason.to_owned())]);
+            }
+            assert_eq!(world.releases.answer_of(&release()), None, "another version's approval");
+            assert!(world.releases.started().is_empty() && world.notices().is_empty());
+            assert_eq!(
+                world.package().outcome(),
+                Some(Outcome::Deployed),
+                "the rollback marks it"
+            );
+        }
+    }
+}
+
+/// While the next version takes over, this one still serves.
+#[tokio::test]
+async fn the_version_that_serves_is_taken_back_whatever_is_under_way() {
+    let world = World::serving();
+    let mut endpoint = world.endpoint.get().unwrap();
+    endpoint.status = Status::Updating;
+    endpoint.pending = Some(Pending {
+        config: "churn-v8-00000008".to_owned(),
+        ..Pending::default()
+    });
+    world.endpoint.set(endpoint);
+    world.reject(None);
+    world.handle_twice(REJECTED).await;
+    assert_eq!(
+        world.releases.rolled_back().len(),
+        1,
+        "the rollback waits, and looks again"
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_version_that_does_not_serve_changes_nothing() {
+    type Change = fn(&World);
+    let table: [(&str, Change); 9] = [
+        ("another version serves", |world| world.serve("churn-v8-00000008")),
+        ("another release of it serves", |world| world.serve("churn-v7-11111111")),
+        ("made by hand", |world| world.serve("by-hand")),
+        ("it was not released", |world| {
+            world.change(|package| package.metadata.clear())
+        }),
+        ("its release is not known", |world| {
+            world.change(|package| drop(package.metadata.remove(key::RELEASE)));
+        }),
+        // The rollback itself rejects it.
+        ("taken back", |world| {
+            world.change(|package| drop(package.metadata.insert(key::OUTCOME.into(), "rolled-back".into())));
+        }),
+        ("being deployed", |world| {
+            world.change(|package| drop(package.metadata.remove(key::OUTCOME)));
+        }),
+        ("metadata was written, no more", |_| {}),
+        ("approved again meanwhile", |world| {
+            world.change(|package| package.approval = ApprovalStatus::Approved);
+        }),
+    ];
+    for (what, change) in table {
+        let world = World::serving();
+        world.reject(Some("wrong prices"));
+        change(&world);
+        let event = if what.starts_with("metadata") {
+            METADATA_ONLY
+        } else {
+            REJECTED
+        };
+        world.handle_twice(event).await;
+        assert!(world.releases.rolled_back().is_empty(), "{what}");
+        assert!(
+            world.releases.started().is_empty() && world.notices().is_empty(),
+            "{what}"
+        );
+    }
+    let world = World {
+        endpoint: OneEndpoint::default(),
+        ..World::serving()
+    };
+    world.reject(None);
+    world.handle_twice(REJECTED).await;
+    assert!(world.releases.rolled_back().is_empty(), "no endpoint");
 }
 
 #[tokio::test]

@@ -1,21 +1,16 @@
-//! SageMaker endpoints, and what they are made of.
+//! SageMaker endpoints: seeing, creating and updating them. What they are made of is in [`configurations`](crate::configurations).
 
 use aws_sdk_sagemaker::operation::describe_endpoint::DescribeEndpointOutput;
 use aws_sdk_sagemaker::types::{
-    Alarm, AutoRollbackConfig, BlueGreenUpdatePolicy, CapacitySize, CapacitySizeType, ContainerDefinition,
-    DeploymentConfig, ProductionVariant, RollingUpdatePolicy, Tag, TrafficRoutingConfig, TrafficRoutingConfigType,
+    Alarm, AutoRollbackConfig, BlueGreenUpdatePolicy, CapacitySize, CapacitySizeType, DeploymentConfig,
+    RollingUpdatePolicy, TrafficRoutingConfig, TrafficRoutingConfigType, VariantProperty, VariantPropertyType,
 };
-use jiff::Timestamp;
 use signalbox_model::endpoint::{Endpoint, Pending, Status};
-use signalbox_model::package::Container;
-use signalbox_model::rollout::{Plan, Routing, Traffic};
+use signalbox_model::rollout::{Plan, Routing, Traffic, Update};
 
 use crate::clock::ServerClock;
 use crate::error::{AwsError, ErrorKind};
 use crate::registry::timestamp;
-
-/// The tag of an endpoint configuration that names the one it replaces.
-pub const REPLACES_TAG: &str = "signalbox:replaces";
 
 /// Lets one see an endpoint.
 pub trait ReadEndpoints: Send + Sync {
@@ -26,59 +21,13 @@ pub trait ReadEndpoints: Send + Sync {
     fn endpoint(&self, name: &str) -> impl Future<Output = Result<Option<Endpoint>, AwsError>> + Send;
 }
 
-/// Lets one see what configuration another has replaced.
-pub trait ReadReplaced: Send + Sync {
-    /// The value of [`REPLACES_TAG`], where the configuration has it.
-    ///
-    /// # Errors
-    /// Whatever SageMaker says.
-    fn replaced(&self, config_arn: &str) -> impl Future<Output = Result<Option<String>, AwsError>> + Send;
-}
-
-/// An endpoint configuration to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewConfig {
-    /// Its name.
-    pub name: String,
-    /// The SageMaker model that it serves.
-    pub model: String,
-    /// The variant's name.
-    pub variant: String,
-    /// The variant's instance type.
-    pub instance_type: String,
-    /// The variant's instances.
-    pub instance_count: u32,
-    /// Its tags.
-    pub tags: Vec<(String, String)>,
-}
-
-/// Lets one make what an endpoint serves.
-pub trait MakeConfigs: Send + Sync {
-    /// Makes a SageMaker model, if it is not there.
-    ///
-    /// # Errors
-    /// Whatever SageMaker says.
-    fn make_model(
-        &self,
-        name: &str,
-        container: &Container,
-        role_arn: &str,
-    ) -> impl Future<Output = Result<(), AwsError>> + Send;
-
-    /// Makes an endpoint configuration, if it is not there; where it was, returns when it was made.
-    ///
-    /// # Errors
-    /// Whatever SageMaker says.
-    fn make_config(&self, config: &NewConfig) -> impl Future<Output = Result<Option<Timestamp>, AwsError>> + Send;
-}
-
 /// Lets one update an endpoint.
 pub trait UpdateEndpoints: Send + Sync {
     /// Updates it. UpdateEndpoint has no token: [`ErrorKind::Busy`] where another update, or an earlier try of this one, runs.
     ///
     /// # Errors
     /// Whatever SageMaker says.
-    fn update(&self, name: &str, config: &str, plan: &Plan) -> impl Future<Output = Result<(), AwsError>> + Send;
+    fn update(&self, name: &str, config: &str, update: &Update) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
 /// Lets one create an endpoint.
@@ -92,7 +41,7 @@ pub trait CreateEndpoints: Send + Sync {
 
 /// SageMaker endpoints.
 #[derive(Debug, Clone)]
-pub struct Endpoints(aws_sdk_sagemaker::Client);
+pub struct Endpoints(pub(crate) aws_sdk_sagemaker::Client);
 
 impl Endpoints {
     /// The ports over the SDK.
@@ -127,65 +76,6 @@ impl ReadEndpoints for Endpoints {
     }
 }
 
-impl ReadReplaced for Endpoints {
-    async fn replaced(&self, config_arn: &str) -> Result<Option<String>, AwsError> {
-        let answer = self.0.list_tags().resource_arn(config_arn).send().await;
-        let answer = answer.map_err(|error| AwsError::of("sagemaker:ListTags", &error))?;
-        let tag = answer
-            .tags
-            .unwrap_or_default()
-            .into_iter()
-            .find(|tag| tag.key() == Some(REPLACES_TAG));
-        Ok(tag.and_then(|tag| tag.value))
-    }
-}
-
-impl MakeConfigs for Endpoints {
-    async fn make_model(&self, name: &str, container: &Container, role_arn: &str) -> Result<(), AwsError> {
-        let definition = ContainerDefinition::builder().image(&container.image);
-        let definition = definition.set_model_data_url(container.model_data_url.clone());
-        let definition = definition.set_environment(Some(container.environment.clone().into_iter().collect()));
-        let request = self.0.create_model().model_name(name).execution_role_arn(role_arn);
-        let answer = request.primary_container(definition.build()).send().await;
-        unless_there(answer.map_err(|error| AwsError::of("sagemaker:CreateModel", &error))).map(|_| ())
-    }
-
-    async fn make_config(&self, config: &NewConfig) -> Result<Option<Timestamp>, AwsError> {
-        let variant = ProductionVariant::builder()
-            .variant_name(&config.variant)
-            .model_name(&config.model);
-        let variant = variant.set_instance_type(Some(config.instance_type.as_str().into()));
-        let variant = variant
-            .initial_instance_count(i32::try_from(config.instance_count).unwrap_or(i32::MAX))
-            .build();
-        let request = self
-            .0
-            .create_endpoint_config()
-            .endpoint_config_name(&config.name)
-            .production_variants(variant);
-        let tag = |(key, value): &(String, String)| Tag::builder().key(key).value(value).build();
-        let request = request.set_tags(Some(config.tags.iter().map(tag).collect()));
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| AwsError::of("sagemaker:CreateEndpointConfig", &error));
-        if unless_there(answer)? {
-            return Ok(None);
-        }
-        let operation = "sagemaker:DescribeEndpointConfig";
-        let answer = self
-            .0
-            .describe_endpoint_config()
-            .endpoint_config_name(&config.name)
-            .send()
-            .await;
-        let answer = answer.map_err(|error| AwsError::of(operation, &error))?;
-        let made = answer.creation_time().and_then(timestamp);
-        made.map(Some)
-            .ok_or_else(|| AwsError::incomplete(operation, "CreationTime"))
-    }
-}
-
 impl CreateEndpoints for Endpoints {
     async fn create(&self, name: &str, config: &str) -> Result<(), AwsError> {
         let answer = self
@@ -201,24 +91,25 @@ impl CreateEndpoints for Endpoints {
 }
 
 impl UpdateEndpoints for Endpoints {
-    async fn update(&self, name: &str, config: &str, plan: &Plan) -> Result<(), AwsError> {
+    async fn update(&self, name: &str, config: &str, update: &Update) -> Result<(), AwsError> {
         let request = self
             .0
             .update_endpoint()
             .endpoint_name(name)
             .endpoint_config_name(config);
-        let answer = request.deployment_config(deployment_config(plan)).send().await;
+        let request = request.set_deployment_config(update.deployment.as_ref().map(deployment_config));
+        let request = if update.keep_count {
+            // Of what could be retained, the count alone is meant: data capture is the new configuration's.
+            let capture = VariantProperty::builder().variant_property_type(VariantPropertyType::DataCaptureConfig);
+            request
+                .retain_all_variant_properties(true)
+                .exclude_retained_variant_properties(capture.build())
+        } else {
+            request
+        };
+        let answer = request.send().await;
         answer.map_err(|error| AwsError::of("sagemaker:UpdateEndpoint", &error))?;
         Ok(())
-    }
-}
-
-/// Whether it was made now; `false` where it was there.
-fn unless_there<T>(answer: Result<T, AwsError>) -> Result<bool, AwsError> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind == ErrorKind::Exists => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
@@ -236,8 +127,17 @@ fn endpoint(answer: &DescribeEndpointOutput) -> Option<Endpoint> {
                 .map(|status| status.as_str().to_owned()),
             message: newest.and_then(|status| status.status_message()).map(str::to_owned),
             since: newest.and_then(|status| status.start_time()).and_then(timestamp),
+            desired_count: pending
+                .production_variants()
+                .first()
+                .and_then(|variant| variant.desired_instance_count())
+                .and_then(|count| u32::try_from(count).ok()),
         }
     });
+    let desired_count = |variant: &aws_sdk_sagemaker::types::ProductionVariantSummary| {
+        let count = u32::try_from(variant.desired_instance_count()?).ok()?;
+        Some((variant.variant_name()?.to_owned(), count))
+    };
     Some(Endpoint {
         status: Status::parse(answer.endpoint_status()?.as_str())?,
         config: answer.endpoint_config_name().unwrap_or_default().to_owned(),
@@ -247,6 +147,7 @@ fn endpoint(answer: &DescribeEndpointOutput) -> Option<Endpoint> {
             .map(str::to_owned),
         pending,
         modified_at: answer.last_modified_time().and_then(timestamp),
+        desired_counts: answer.production_variants().iter().filter_map(desired_count).collect(),
     })
 }
 

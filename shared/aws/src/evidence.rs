@@ -191,7 +191,8 @@ impl Policies {
     }
 }
 
-/// Reads ROLLOUT_STRATEGY, ROLLOUT_STEP_PERCENT, ROLLOUT_WAIT_SECONDS, BAKE_SECONDS, ROLLOUT_TIMEOUT_SECONDS and ALARM_NAMES.
+/// Reads ROLLOUT_STRATEGY, ROLLOUT_STEP_PERCENT, ROLLOUT_WAIT_SECONDS, BAKE_SECONDS, ROLLOUT_TIMEOUT_SECONDS, ALARM_NAMES and, where it
+/// is set, SERVERLESS_UPDATES.
 ///
 /// # Errors
 /// Where one is missing or wrong.
@@ -203,5 +204,6 @@ pub fn rollout_policy(environment: &Environment) -> Result<Policy, ConfigError> 
         bake_seconds: environment.parsed("BAKE_SECONDS")?,
         timeout_seconds: environment.parsed("ROLLOUT_TIMEOUT_SECONDS")?,
         alarms: environment.list("ALARM_NAMES"),
+        unguarded_serverless: environment.optional("SERVERLESS_UPDATES") == Some("unguarded"),
     })
 }

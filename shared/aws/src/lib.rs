@@ -10,10 +10,11 @@
 //! | [`storage`] | read, write and count objects in S3 |
 //! | [`archive`] | unpack and pack what code travels in |
 //! | [`training`] | define, start and read SageMaker pipelines |
-//! | [`releases`] | start the release pipeline; read and answer its approval |
+//! | [`releases`] | start the release and the rollback pipeline; read and answer an approval |
 //! | [`evidence`] | gather what a decision about a version rests on |
 //! | [`macs`] | authenticate approval links by KMS |
 //! | [`endpoints`] | see, create and update endpoints |
+//! | [`configurations`] | see, make and clear away what they are made of |
 //! | [`alarms`] | see whether alarms fire |
 //! | [`notices`] | tell people |
 //! | [`job`] | answer a CodePipeline job, exactly once and whatever happens |
@@ -26,6 +27,7 @@ pub mod alarms;
 pub mod archive;
 pub mod clock;
 pub mod config;
+pub mod configurations;
 pub mod endpoints;
 pub mod error;
 pub mod evidence;

@@ -8,6 +8,7 @@ mod training;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
@@ -20,13 +21,27 @@ use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
 use crate::storage::{CountObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
-pub use self::endpoints::{FiringAlarms, OneEndpoint};
+pub use self::endpoints::{OneEndpoint, SomeAlarms};
 pub use self::releases::ReleaseTrain;
 pub use self::training::{Started, Trainings};
 
 /// Locks; a poisoned lock only means that another test thread has failed already.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets others go first, as every call over the network does: so a test can stop a handler before any call of its.
+pub(crate) async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            Poll::Ready(())
+        } else {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// Twin of [`Registry`](crate::registry::Registry).
@@ -56,6 +71,7 @@ impl Packages {
 
 impl ReadPackages for Packages {
     async fn package(&self, arn: &ModelPackageArn) -> Result<ModelPackage, AwsError> {
+        pause().await;
         self.get(arn)
             .ok_or_else(|| package_not_found("sagemaker:DescribeModelPackage", arn))
     }
@@ -66,6 +82,7 @@ impl ReadPackages for Packages {
         approval: Option<ApprovalStatus>,
         count_max: u8,
     ) -> Result<Vec<PackageSummary>, AwsError> {
+        pause().await;
         let packages = lock(&self.0);
         let wanted = |package: &&ModelPackage| {
             package.arn.group() == group && approval.is_none_or(|approval| approval == package.approval)
@@ -89,17 +106,23 @@ impl WritePackages for Packages {
         description: &str,
         metadata: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
-        self.mark(arn, metadata).await?;
+        pause().await;
         self.update(arn, |package| {
+            package.metadata.extend(fit(metadata));
             package.approval = approval;
             package.approval_description = Some(description.to_owned());
         })
     }
 
     async fn mark(&self, arn: &ModelPackageArn, metadata: &BTreeMap<String, String>) -> Result<(), AwsError> {
-        let metadata = metadata.iter().map(|(key, value)| (key.clone(), metadata_value(value)));
-        self.update(arn, |package| package.metadata.extend(metadata))
+        pause().await;
+        self.update(arn, |package| package.metadata.extend(fit(metadata)))
     }
+}
+
+/// The metadata as SageMaker takes it.
+fn fit(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+    metadata.iter().map(|(key, value)| (key.clone(), metadata_value(value)))
 }
 
 /// Twin of [`Sns`](crate::notices::Sns).
@@ -131,6 +154,7 @@ impl Publish for Topics {
         notice: &Notice,
         attributes: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
+        pause().await;
         let (notice, attributes) = (notice.clone(), attributes.clone());
         lock(&self.0).push(Published {
             topic_arn: topic_arn.to_owned(),
@@ -159,6 +183,7 @@ impl Objects {
 
 impl ReadObjects for Objects {
     async fn read(&self, object: &ObjectUri, bytes_max: usize) -> Result<Vec<u8>, AwsError> {
+        pause().await;
         let operation = "s3:GetObject";
         let content = lock(&self.0).get(&object.to_string()).cloned();
         let missing = || {
@@ -180,6 +205,7 @@ impl ReadObjects for Objects {
 
 impl WriteObjects for Objects {
     async fn write(&self, object: &ObjectUri, content: Vec<u8>) -> Result<(), AwsError> {
+        pause().await;
         self.put(&object.to_string(), content);
         Ok(())
     }
@@ -194,6 +220,7 @@ impl CountObjects for Objects {
         _since: jiff::Timestamp,
         count_max: u32,
     ) -> Result<u32, AwsError> {
+        pause().await;
         let prefix = format!("s3://{bucket}/{prefix}");
         let count = lock(&self.0).keys().filter(|uri| uri.starts_with(&prefix)).count();
         Ok(u32::try_from(count).unwrap_or(u32::MAX).min(count_max))
@@ -206,6 +233,7 @@ pub struct OneKey;
 
 impl GenerateMac for OneKey {
     async fn generate(&self, message: Vec<u8>) -> Result<Vec<u8>, AwsError> {
+        pause().await;
         let digest = signalbox_model::names::digest(&[b"secret", &message]);
         Ok(digest.into_bytes().into_iter().take(32).collect())
     }
@@ -250,10 +278,12 @@ impl JobAnswers {
 
 impl AnswerJobs for JobAnswers {
     async fn succeed(&self, _job_id: &str, answer: &Answer) -> Result<(), AwsError> {
+        pause().await;
         self.take("codepipeline:PutJobSuccessResult", Ok(answer.clone()))
     }
 
     async fn fail(&self, _job_id: &str, failure: &Failure) -> Result<(), AwsError> {
+        pause().await;
         self.take("codepipeline:PutJobFailureResult", Err(failure.clone()))
     }
 }

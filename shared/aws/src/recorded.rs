@@ -308,6 +308,9 @@ mod cbor {
 
     fn write(value: &Value, bytes: &mut Vec<u8>) {
         match value {
+            Value::Number(number) => {
+                head(0, usize::try_from(number.as_u64().unwrap()).unwrap(), bytes);
+            }
             Value::String(text) => {
                 head(3, text.len(), bytes);
                 bytes.extend(text.as_bytes());

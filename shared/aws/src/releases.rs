@@ -4,6 +4,7 @@ use aws_sdk_codepipeline::types::{
     ActionExecutionFilter, ActionExecutionStatus, ApprovalResult, ApprovalStatus as SdkApproval, PipelineVariable,
 };
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
+use signalbox_model::undo::{Undoes, reason_variable};
 
 use crate::error::AwsError;
 
@@ -24,6 +25,22 @@ pub trait StartReleases: Send + Sync {
         pipeline: &str,
         package: &ModelPackageArn,
         ended: Option<&ReleaseId>,
+        reason: &str,
+    ) -> impl Future<Output = Result<ReleaseId, AwsError>> + Send;
+}
+
+/// Lets one take back what was deployed.
+pub trait StartRollbacks: Send + Sync {
+    /// Starts the rollback of a version that a release deployed; the same release is rolled back once, since the token follows from
+    /// it.
+    ///
+    /// # Errors
+    /// Whatever CodePipeline says.
+    fn roll_back(
+        &self,
+        pipeline: &str,
+        version: u32,
+        deployed: &ReleaseId,
         reason: &str,
     ) -> impl Future<Output = Result<ReleaseId, AwsError>> + Send;
 }
@@ -127,21 +144,49 @@ impl StartReleases for Releases {
         ended: Option<&ReleaseId>,
         reason: &str,
     ) -> Result<ReleaseId, AwsError> {
-        let operation = "codepipeline:StartPipelineExecution";
         let token = ended.map_or_else(|| package.release_token(), |ended| package.release_token_after(ended));
+        // A variable's value is at most 1000 characters.
+        let reason: String = reason.chars().take(1000).collect();
+        let variables = [
+            (MODEL_PACKAGE_VARIABLE, package.to_string()),
+            ("ModelVersion", package.version().to_string()),
+            ("Reason", reason),
+        ];
+        self.start_with(pipeline, &token, variables).await
+    }
+}
+
+impl StartRollbacks for Releases {
+    async fn roll_back(
+        &self,
+        pipeline: &str,
+        version: u32,
+        deployed: &ReleaseId,
+        reason: &str,
+    ) -> Result<ReleaseId, AwsError> {
+        let variables = [
+            ("Undoes", Undoes::Version(version).to_string()),
+            ("Reason", reason_variable(reason)),
+        ];
+        self.start_with(pipeline, &ModelPackageArn::rollback_token(deployed), variables)
+            .await
+    }
+}
+
+impl Releases {
+    async fn start_with(
+        &self,
+        pipeline: &str,
+        token: &str,
+        variables: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<ReleaseId, AwsError> {
+        let operation = "codepipeline:StartPipelineExecution";
         let mut request = self
             .0
             .start_pipeline_execution()
             .name(pipeline)
             .client_request_token(token);
-        // A variable's value is at most 1000 characters.
-        let reason: String = reason.chars().take(1000).collect();
-        let values = [
-            (MODEL_PACKAGE_VARIABLE, package.to_string()),
-            ("ModelVersion", package.version().to_string()),
-            ("Reason", reason),
-        ];
-        for (name, value) in values {
+        for (name, value) in variables {
             let variable = PipelineVariable::builder().name(name).value(value).build();
             request = request.variables(variable.map_err(|_| AwsError::incomplete(operation, "variables.name"))?);
         }

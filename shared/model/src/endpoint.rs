@@ -69,10 +69,28 @@ pub struct Endpoint {
     pub pending: Option<Pending>,
     /// When it was last changed.
     pub modified_at: Option<Timestamp>,
+    /// How many instances each variant is to have, by the variant's name. Autoscaling and people change it without changing the
+    /// configuration. Empty while nothing serves.
+    pub desired_counts: Vec<(String, u32)>,
+}
+
+impl Endpoint {
+    /// How many instances a variant is to have now.
+    #[must_use]
+    pub fn desired_count(&self, variant: &str) -> Option<u32> {
+        let found = self.desired_counts.iter().find(|(name, _)| name == variant);
+        found.map(|(_, count)| *count)
+    }
+
+    /// In service with nothing pending: it can be updated, and what serves is what serves.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.status == Status::InService && self.pending.is_none()
+    }
 }
 
 /// `PendingDeploymentSummary`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pending {
     /// The configuration that is coming.
     pub config: String,
@@ -82,6 +100,40 @@ pub struct Pending {
     pub message: Option<String>,
     /// When the phase began.
     pub since: Option<Timestamp>,
+    /// How many instances the new fleet is to have.
+    pub desired_count: Option<u32>,
+}
+
+/// An endpoint configuration, as far as a decision depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
+    /// Its production variants.
+    pub variants: Vec<Variant>,
+}
+
+/// A production variant of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name.
+    pub name: String,
+    /// The SageMaker model that it serves.
+    pub model: String,
+    /// What it runs on; absent where it is serverless.
+    pub instance_type: Option<String>,
+    /// `InitialInstanceCount`; absent where it is serverless.
+    pub initial_count: Option<u32>,
+}
+
+impl Variant {
+    /// Whether it has no instances of its own.
+    #[must_use]
+    pub fn is_serverless(&self) -> bool {
+        self.instance_type.is_none()
+    }
 }
 
 #[cfg(test)]

@@ -14,19 +14,25 @@
 //! | [`evidence`], [`mail`], [`page`] | what people are shown of it |
 //! | [`link`] | the approval link: what it binds, and when it is refused |
 //! | [`rollout`] | how a version takes over |
+//! | [`capacity`] | on how many instances |
 //! | [`endpoint`], [`reconcile`] | what an endpoint update does next |
+//! | [`happening`] | what is happening to an endpoint, in words |
 //! | [`watch`] | what an alarm means after a deployment |
+//! | [`undo`] | taking a version back, and the link that does |
+//! | [`retention`] | which configurations and models are of no use any more |
 //! | [`retraining`] | whether a training starts without a push |
 //! | [`notice`] | a message to people, fit for SNS |
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
 
+pub mod capacity;
 pub mod definition;
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
 pub mod gate;
+pub mod happening;
 pub mod job;
 pub mod lineage;
 pub mod link;
@@ -37,7 +43,9 @@ pub mod notice;
 pub mod package;
 pub mod page;
 pub mod reconcile;
+pub mod retention;
 pub mod retraining;
 pub mod rollout;
 pub mod training;
+pub mod undo;
 pub mod watch;

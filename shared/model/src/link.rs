@@ -154,8 +154,7 @@ impl SignedLink {
     /// The link's address: `page_url`, which has no query of its own, with claims and MAC.
     #[must_use]
     pub fn url(&self, page_url: &str) -> String {
-        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        format!("{page_url}?c={}&m={}", encode(&self.claims.json()), encode(&self.mac))
+        address(page_url, "c", &self.claims.json(), &self.mac)
     }
 
     /// Reads the query of an opened link, which anybody may have written. Parameters that mail programs add are passed over.
@@ -163,28 +162,12 @@ impl SignedLink {
     /// # Errors
     /// Where the two parts are not each there once, or are not exactly as [`url`](Self::url) writes them.
     pub fn parse(query: &str) -> Result<Self, LinkError> {
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(LinkError::TooLong);
-        }
-        let part = |name: &'static str| {
-            let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-            let (_, value) = values.next().ok_or(LinkError::Missing(name))?;
-            if values.next().is_some() {
-                return Err(LinkError::Repeated(name));
-            }
-            BASE64_URL_SAFE_NO_PAD
-                .decode(value.as_bytes())
-                .map_err(|_| LinkError::Malformed(name))
-        };
-        let (json, mac) = (part("c")?, part("m")?);
+        let (json, mac) = parts(query, "c")?;
         let malformed = LinkError::Malformed("c");
         let claims: Claims = serde_json::from_slice(&json).map_err(|_| malformed)?;
         // One set of claims has one text, so that nothing in a link is outside of what is signed.
         if !claims.is_plausible() || claims.json() != json {
             return Err(malformed);
-        }
-        if !MAC_BYTES.contains(&mac.len()) {
-            return Err(LinkError::Malformed("m"));
         }
         Ok(Self { claims, mac })
     }
@@ -227,6 +210,34 @@ impl SignedLink {
         }
         Ok(())
     }
+}
+
+/// The claims (the part of that name) and the MAC of an opened link's query, each there once; other parameters are passed over.
+pub(crate) fn parts(query: &str, claims: &'static str) -> Result<(Vec<u8>, Vec<u8>), LinkError> {
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(LinkError::TooLong);
+    }
+    let part = |name: &'static str| {
+        let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        let (_, value) = values.next().ok_or(LinkError::Missing(name))?;
+        if values.next().is_some() {
+            return Err(LinkError::Repeated(name));
+        }
+        BASE64_URL_SAFE_NO_PAD
+            .decode(value.as_bytes())
+            .map_err(|_| LinkError::Malformed(name))
+    };
+    let (json, mac) = (part(claims)?, part("m")?);
+    if !MAC_BYTES.contains(&mac.len()) {
+        return Err(LinkError::Malformed("m"));
+    }
+    Ok((json, mac))
+}
+
+/// A link's address: `page_url`, which has no query of its own, with the claims under that name, and the MAC.
+pub(crate) fn address(page_url: &str, name: &str, claims: &[u8], mac: &[u8]) -> String {
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    format!("{page_url}?{name}={}&m={}", encode(claims), encode(mac))
 }
 
 /// What a link must be about to count. Has no `Debug`, as it holds the approval's token.

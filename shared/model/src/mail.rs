@@ -91,41 +91,142 @@ pub fn approval_request(evidence: &Evidence, approver: &str, link: &str) -> Noti
     text.notice(&format!("[signalbox] approve {model} v{version}?"))
 }
 
+/// Tells that a version begins to take over. `plan` is [`Policy::describe`](crate::rollout::Policy::describe); `notes` is what else
+/// there is to know of this rollout.
+#[must_use]
+pub fn rollout_started(model: &ModelName, version: u32, serving: Option<u32>, plan: &str, notes: &[String]) -> Notice {
+    let mut text = Text::new();
+    match serving {
+        Some(serving) => text.paragraph(&format!("{model} v{version} begins to take over from v{serving}.")),
+        None => text.paragraph(&format!("{model} v{version} begins to take over.")),
+    }
+    text.item("How", plan);
+    for note in notes {
+        text.item("Note", note);
+    }
+    text.notice(&format!("[signalbox] {model} v{version} begins to take over"))
+}
+
+/// Tells that a version has a share of the traffic, in percent, and for how long it is watched with it.
+#[must_use]
+pub fn traffic_shifted(model: &ModelName, version: u32, share: u32, watched_seconds: Option<u32>) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!("{model} v{version} takes {share} % of the traffic."));
+    if let Some(seconds) = watched_seconds {
+        text.item("Watched for", &duration(u64::from(seconds)));
+    }
+    text.notice(&format!("[signalbox] {model} v{version} takes {share} % of the traffic"))
+}
+
+/// How those who get the mail about a deployment can take it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakeBack<'a> {
+    /// The signed link.
+    pub link: &'a str,
+    /// The rollback pipeline.
+    pub pipeline: &'a str,
+}
+
 /// Tells that a version serves all traffic. `previous` is the version that served before; `strategy` is how the traffic was moved,
 /// `detail` what was seen on the way.
 #[must_use]
-pub fn deployed(model: &ModelName, version: u32, previous: Option<u32>, strategy: &str, detail: &str) -> Notice {
+pub fn deployed(
+    model: &ModelName,
+    version: u32,
+    previous: Option<u32>,
+    strategy: &str,
+    detail: &str,
+    take_back: Option<&TakeBack<'_>>,
+) -> Notice {
     let mut text = Text::new();
     text.paragraph(&format!(
         "{model} v{version} now serves all traffic of the endpoint {model}."
     ));
     match previous {
         Some(previous) => text.item("Served before", &format!("v{previous}")),
-        None => text.item("Served before", "nothing: this is the first deployment"),
+        None => text.item("Served before", "no version of this train"),
     }
     text.item("Strategy", strategy);
     text.optional("Detail", detail);
+    if let Some(TakeBack { link, pipeline }) = take_back {
+        text.heading("Should it have to be taken back");
+        text.line("Open this link; the page asks before anything is done:");
+        text.blank();
+        text.link(link);
+        text.line("Or by the command line, which does it at once:");
+        text.blank();
+        text.link(&format!("aws codepipeline start-pipeline-execution --name {pipeline}"));
+    }
     text.notice(&format!("[signalbox] {model} v{version} deployed"))
 }
 
-/// Tells that a version was taken back. `serving` is the version that serves instead, where that is known.
+/// What is known of a version that was taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TakenBack<'a> {
+    /// The version that serves instead, where that is known.
+    pub serving: Option<u32>,
+    /// The alarm that did it, where one is named.
+    pub alarm: Option<&'a str>,
+    /// What the alarm saw, with its numbers.
+    pub numbers: Option<&'a str>,
+    /// Why, in SageMaker's or a person's words.
+    pub reason: &'a str,
+    /// Where to see what serves now.
+    pub endpoint_url: &'a str,
+}
+
+/// Tells that a version was taken back.
 #[must_use]
-pub fn rolled_back(model: &ModelName, version: u32, serving: Option<u32>, alarm: Option<&str>, reason: &str) -> Notice {
+pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Notice {
     let mut text = Text::new();
-    match serving {
+    match back.serving {
         Some(serving) => text.paragraph(&format!(
             "{model} v{version} was rolled back. v{serving} serves all traffic again."
         )),
         None => text.paragraph(&format!("{model} v{version} was rolled back.")),
     }
-    text.item("Alarm", alarm.unwrap_or("none was named"));
-    text.item("Reason", reason);
+    text.item("Alarm", back.alarm.unwrap_or("none was named"));
+    text.optional("It saw", back.numbers.unwrap_or_default());
+    text.item("Reason", back.reason);
+    if !back.endpoint_url.is_empty() {
+        text.line("What serves now:");
+        text.blank();
+        text.link(back.endpoint_url);
+    }
     text.blank();
     text.paragraph(&format!(
         "v{version} is marked as rolled back in the model registry and will not be tried again by itself. To try it once more, approve \
          it again in the registry."
     ));
     text.notice(&format!("[signalbox] {model} v{version} rolled back"))
+}
+
+/// Tells that a version is not brought to the endpoint any more, because another update came after it.
+#[must_use]
+pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The release of {model} v{version} was overtaken by another update of the endpoint: {serving} serves."
+    ));
+    text.paragraph("Nothing is done about it. To release the version after all, start the release pipeline for it again.");
+    text.notice(&format!("[signalbox] {model} v{version} superseded"))
+}
+
+/// Tells that a deployed version could not be taken back, and what to do about it.
+#[must_use]
+pub fn rollback_failed(model: &ModelName, reason: &str, what_to_do: &str, endpoint_url: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The rollback of {model} failed: what served before it was asked for may still serve."
+    ));
+    text.item("Reason", reason);
+    text.optional("What to do", what_to_do);
+    if !endpoint_url.is_empty() {
+        text.line("What serves now:");
+        text.blank();
+        text.link(endpoint_url);
+    }
+    text.notice(&format!("[signalbox] {model} ROLLBACK FAILED"))
 }
 
 /// Tells that a person refused a version.
@@ -417,26 +518,47 @@ mod tests {
         insta::assert_snapshot!(full(&approval_request(&first, "ada@example.com", LINK)));
     }
 
+    const CONSOLE: &str = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/endpoints/churn";
+
     #[test]
     fn outcomes() {
         let evidence = sample();
         let execution = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/churn/execution/abcdefghijkl";
         let notices = [
-            deployed(&churn(), 1, None, "all at once", ""),
+            rollout_started(
+                &churn(),
+                7,
+                Some(6),
+                "canary: 25 % of the traffic, 1 of 4 instances, for 5 min",
+                &["6 instances are kept: the endpoint was scaled from 2".to_owned()],
+            ),
+            traffic_shifted(&churn(), 7, 25, Some(300)),
+            deployed(&churn(), 1, None, "all at once", "", None),
             deployed(
                 &churn(),
                 7,
                 Some(6),
                 "canary: 10 % for 5 min",
                 "4 instances, baked 10 min without an alarm",
+                Some(&TakeBack {
+                    link: LINK,
+                    pipeline: "churn-rollback",
+                }),
             ),
             rolled_back(
                 &churn(),
                 2,
-                Some(1),
-                Some("churn-5xx"),
-                "5xx share 0.12 over 0.01 for 2 of 3 minutes",
+                &TakenBack {
+                    serving: Some(1),
+                    alarm: Some("churn-5xx"),
+                    numbers: Some("1 datapoint [0.12] was greater than the threshold (0.02)"),
+                    reason: "the alarm churn-5xx is in ALARM",
+                    endpoint_url: CONSOLE,
+                },
             ),
+            rolled_back(&churn(), 2, &TakenBack::default()),
+            superseded(&churn(), 2, "churn-v3-01234567"),
+            rollback_failed(&churn(), "v1 is the first that served", "Release a better version.", CONSOLE),
             rejected(&churn(), 3, "ada@example.com", "The log loss is worse\nthan it looks."),
             expired(&churn(), 4, evidence.expires, &evidence.approvers),
             gate_not_met(
@@ -466,8 +588,18 @@ mod tests {
         let none = Metrics::default();
         for (notice, expected) in [
             (approval_request(&sample(), "a", LINK), "approve churn v7?"),
-            (deployed(&churn(), 1, None, "", ""), "churn v1 deployed"),
-            (rolled_back(&churn(), 2, None, None, ""), "churn v2 rolled back"),
+            (rollout_started(&churn(), 1, None, "", &[]), "churn v1 begins to take over"),
+            (
+                traffic_shifted(&churn(), 1, 25, None),
+                "churn v1 takes 25 % of the traffic",
+            ),
+            (deployed(&churn(), 1, None, "", "", None), "churn v1 deployed"),
+            (
+                rolled_back(&churn(), 2, &TakenBack::default()),
+                "churn v2 rolled back",
+            ),
+            (superseded(&churn(), 2, ""), "churn v2 superseded"),
+            (rollback_failed(&churn(), "", "", ""), "churn ROLLBACK FAILED"),
             (rejected(&churn(), 3, "", ""), "churn v3 rejected"),
             (expired(&churn(), 4, Timestamp::UNIX_EPOCH, &[]), "churn v4 expired"),
             (gate_not_met(&churn(), 5, "", &none, None), "churn v5 gate not met"),

@@ -53,6 +53,20 @@ impl ModelName {
     pub fn release_pipeline(&self) -> String {
         format!("{self}-release")
     }
+
+    /// The CodePipeline pipeline that brings the last good version back.
+    #[must_use]
+    pub fn rollback_pipeline(&self) -> String {
+        format!("{self}-rollback")
+    }
+
+    /// `GROUP-vN` of the version that a configuration serves, where it is one of this model's: its own name, and not that of a
+    /// model that is called `GROUP-v2` or the like.
+    #[must_use]
+    pub fn version_of_config(&self, config: &str) -> Option<u32> {
+        let (group, version) = version_of_config(config)?;
+        (group == self.as_str()).then_some(version)
+    }
 }
 
 impl FromStr for ModelName {
@@ -162,6 +176,36 @@ impl ModelPackageArn {
         format!("{}-after-{ended}", self.label())
     }
 
+    /// The `clientRequestToken` that starts the rollback of a release of the version: whoever asks for it, it is done once.
+    #[must_use]
+    pub fn rollback_token(deployed: &ReleaseId) -> String {
+        format!("undo-{deployed}")
+    }
+
+    /// The ARN of an endpoint configuration in the package's Region and account.
+    #[must_use]
+    pub fn endpoint_config_arn(&self, config: &str) -> String {
+        let Self {
+            partition,
+            region,
+            account,
+            ..
+        } = self;
+        format!("arn:{partition}:sagemaker:{region}:{account}:endpoint-config/{config}")
+    }
+
+    /// Where a person sees the endpoint of that name: the address of SageMaker's console.
+    #[must_use]
+    pub fn endpoint_console_url(&self, endpoint: &str) -> String {
+        let region = &self.region;
+        let domain = match self.partition.as_str() {
+            "aws-cn" => "console.amazonaws.cn",
+            "aws-us-gov" => "console.amazonaws-us-gov.com",
+            _ => "console.aws.amazon.com",
+        };
+        format!("https://{region}.{domain}/sagemaker/home?region={region}#/endpoints/{endpoint}")
+    }
+
     /// Another version of the same group.
     #[must_use]
     pub fn with_version(&self, version: u32) -> Self {
@@ -227,6 +271,36 @@ impl fmt::Display for ModelPackageArn {
             f,
             "arn:{partition}:sagemaker:{region}:{account}:model-package/{group}/{version}"
         )
+    }
+}
+
+/// A model package group: `arn:aws:sagemaker:REGION:ACCOUNT:model-package-group/GROUP`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelPackageGroupArn(ModelPackageArn);
+
+impl ModelPackageGroupArn {
+    /// A version of the group.
+    #[must_use]
+    pub fn version(&self, version: u32) -> ModelPackageArn {
+        self.0.with_version(version)
+    }
+
+    /// See [`ModelPackageArn::endpoint_config_arn`].
+    #[must_use]
+    pub fn endpoint_config_arn(&self, config: &str) -> String {
+        self.0.endpoint_config_arn(config)
+    }
+}
+
+impl FromStr for ModelPackageGroupArn {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let error = || NameError::new(text, "the ARN of a model package group");
+        // The same but for the resource's type and the version that a group does not have.
+        let (head, group) = text.split_once(":model-package-group/").ok_or_else(error)?;
+        let version = format!("{head}:model-package/{group}/1");
+        version.parse().map(Self).map_err(|_| error())
     }
 }
 
@@ -353,6 +427,30 @@ mod tests {
     }
 
     #[test]
+    fn group_arns() {
+        let group: ModelPackageGroupArn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package-group/churn"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            group.version(7).to_string(),
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7"
+        );
+        assert_eq!(
+            group.endpoint_config_arn("churn-v7-01234567"),
+            "arn:aws:sagemaker:eu-west-1:123456789012:endpoint-config/churn-v7-01234567"
+        );
+        for bad in [
+            "",
+            "churn",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package-group/",
+            "arn:aws:s3:eu-west-1:123456789012:model-package-group/churn",
+        ] {
+            assert!(bad.parse::<ModelPackageGroupArn>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn names_fit_sagemaker() {
         let release: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
         let group = "x".repeat(MODEL_NAME_CHARS_MAX);
@@ -378,6 +476,13 @@ mod tests {
         ] {
             assert_eq!(version_of_config(config), expected, "{config}");
         }
+        let churn: ModelName = "churn".parse().unwrap();
+        assert_eq!(churn.version_of_config("churn-v7-01234567"), Some(7));
+        assert_eq!(
+            churn.version_of_config("churn-v2-v7-01234567"),
+            None,
+            "another model, called churn-v2"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lineage::{Lineage, Trigger};
-use crate::names::ModelPackageArn;
+use crate::names::{ModelPackageArn, ReleaseId};
 
 /// The keys of the customer metadata that the train writes on a model package. SageMaker takes up to 50 pairs, keys of up to 128
 /// and values of up to 256 characters.
@@ -18,6 +18,13 @@ pub mod key {
     pub const OUTCOME: &str = "signalbox:outcome";
     /// Why, in words.
     pub const REASON: &str = "signalbox:reason";
+    /// The alarm that took it back.
+    pub const ALARM: &str = "signalbox:alarm";
+    /// SageMaker's `FailureReason` of an update to it, which the endpoint forgets with the next one; before it the first eight
+    /// characters of the release, as [`failure_of`](super::ModelPackage::failure_of) reads it.
+    pub const FAILURE: &str = "signalbox:failure";
+    /// The rollback (CodePipeline execution id) that took it back after it was deployed.
+    pub const UNDONE_BY: &str = "signalbox:undone-by";
     /// The release (CodePipeline execution id) that the outcome is of.
     pub const RELEASE: &str = "signalbox:release";
     /// Who decided.
@@ -78,6 +85,8 @@ pub enum Outcome {
     GateNotMet,
     /// The deployment could not be made.
     Failed,
+    /// Another update came after it, and serves.
+    Superseded,
 }
 
 impl Outcome {
@@ -91,6 +100,7 @@ impl Outcome {
             Self::Expired => "expired",
             Self::GateNotMet => "gate-not-met",
             Self::Failed => "failed",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -104,6 +114,7 @@ impl Outcome {
             Self::Expired,
             Self::GateNotMet,
             Self::Failed,
+            Self::Superseded,
         ]
         .into_iter()
         .find(|outcome| outcome.as_str() == word)
@@ -149,6 +160,26 @@ impl ModelPackage {
         self.metadata
             .get(key::OUTCOME)
             .and_then(|word| Outcome::from_text(word))
+    }
+
+    /// How that release of the version ended, if it did.
+    #[must_use]
+    pub fn outcome_of(&self, release: &ReleaseId) -> Option<Outcome> {
+        let of = self.metadata.get(key::RELEASE)?;
+        if of == release.as_str() { self.outcome() } else { None }
+    }
+
+    /// The release that the version's outcome is of.
+    #[must_use]
+    pub fn release(&self) -> Option<ReleaseId> {
+        self.metadata.get(key::RELEASE)?.parse().ok()
+    }
+
+    /// What SageMaker said of that release's update when it failed, where it was kept.
+    #[must_use]
+    pub fn failure_of(&self, release: &ReleaseId) -> Option<&str> {
+        let (of, reason) = self.metadata.get(key::FAILURE)?.split_once(": ")?;
+        (of == release.short()).then_some(reason)
     }
 
     /// Whether the gate has judged the version and it passed.
@@ -209,12 +240,32 @@ mod tests {
             Outcome::Deployed,
             Outcome::RolledBack,
             Outcome::Expired,
+            Outcome::Rejected,
             Outcome::GateNotMet,
             Outcome::Failed,
+            Outcome::Superseded,
         ] {
             assert_eq!(Outcome::from_text(outcome.as_str()), Some(outcome));
         }
         assert_eq!(Outcome::from_text("moon"), None);
+    }
+
+    #[test]
+    fn a_failure_is_of_one_release() {
+        let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7".parse().unwrap();
+        let package = ModelPackage {
+            arn,
+            approval: ApprovalStatus::Approved,
+            approval_description: None,
+            metrics_uri: None,
+            generated_by: None,
+            metadata: BTreeMap::from([(key::FAILURE.to_owned(), "01234567: an alarm: churn-5xx".to_owned())]),
+            containers: Vec::new(),
+            created_at: None,
+        };
+        let release = |first: &str| format!("{first}-89ab-cdef-0123-456789abcdef").parse::<ReleaseId>().unwrap();
+        assert_eq!(package.failure_of(&release("01234567")), Some("an alarm: churn-5xx"));
+        assert_eq!(package.failure_of(&release("11234567")), None);
     }
 
     #[test]

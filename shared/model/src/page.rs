@@ -14,6 +14,8 @@ use crate::link::Refusal;
 use crate::metrics::Metrics;
 use crate::names::ModelName;
 
+pub mod take_back;
+
 /// The longest comment, in characters.
 pub const COMMENT_CHARS_MAX: usize = 400;
 /// The longest form that is looked at, in bytes: a comment whose every character is four percent-encoded bytes, and the rest.
@@ -92,13 +94,11 @@ impl Answer {
         if body.len() > FORM_BYTES_MAX {
             return Err(FormError::TooLong);
         }
-        let mut comment = None;
         let mut decision = None;
         for (key, value) in form_urlencoded::parse(body) {
             match &*key {
                 "decision" if decision.is_some() => return Err(FormError::NoDecision),
                 "decision" => decision = Some(value),
-                "comment" if comment.is_none() => comment = Some(value),
                 _ => {}
             }
         }
@@ -107,13 +107,20 @@ impl Answer {
             Some("reject") => Decision::Reject,
             _ => return Err(FormError::NoDecision),
         };
+        let comment = Self::comment(body)?;
+        Ok(Self { decision, comment })
+    }
+
+    /// The comment in a form, trimmed; empty where there is none.
+    fn comment(body: &[u8]) -> Result<String, FormError> {
+        let comment = form_urlencoded::parse(body).find(|(key, _)| key == "comment");
         // Browsers send line ends as CR LF, but count them as one for maxlength.
-        let comment = comment.unwrap_or_default().replace("\r\n", "\n");
-        let comment = comment.trim().to_owned();
+        let comment = comment.map(|(_, comment)| comment.replace("\r\n", "\n"));
+        let comment = comment.unwrap_or_default().trim().to_owned();
         if comment.chars().count() > COMMENT_CHARS_MAX {
             return Err(FormError::TooLong);
         }
-        Ok(Self { decision, comment })
+        Ok(comment)
     }
 }
 

@@ -4,8 +4,11 @@
 //! is not success: after an automatic rollback the endpoint is in service again, on the old configuration.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Endpoint, Pending, Status};
+use crate::happening::{Shift, happening, waiting_for};
+use crate::rollout::Policy;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +26,22 @@ pub enum Step {
         summary: String,
         /// How much is done, 0 to 100.
         percent: u8,
+        /// The share of the traffic that the wanted configuration has, while it is watched with it.
+        shift: Option<Shift>,
     },
     /// The wanted configuration serves and nothing is pending.
     Serving,
-    /// We asked for it, and the endpoint is idle on another configuration.
+    /// We asked for it, and the endpoint is idle on the configuration from before.
     RolledBack {
         /// What serves.
         serving: String,
         /// SageMaker's words, which the next update erases.
         reason: String,
+    },
+    /// We asked for it, and somebody else's update came after.
+    Superseded {
+        /// What serves.
+        serving: String,
     },
     /// It can't go on without a person.
     Stuck {
@@ -40,244 +50,163 @@ pub enum Step {
     },
 }
 
-/// What is wanted, and what is known of earlier tries.
+/// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted<'a> {
     /// The endpoint configuration that shall serve.
     pub config: &'a str,
-    /// Whether this release is known to have asked for it: its continuation token says so.
+    /// When it was made, if it was there before this try. Configurations are made just before the update; so an endpoint that was
+    /// changed after that was most likely changed by the update that this release asked for, even where the function died before it
+    /// could note so.
+    pub made_at: Option<Timestamp>,
+    /// When the configuration that serves was made, if that is known: one that is newer than ours is somebody else's doing.
+    pub serving_made_at: Option<Timestamp>,
+    /// SageMaker's reason for having rolled this release back, where an event of it was kept: the endpoint itself forgets it with
+    /// the next update.
+    pub failure: Option<&'a str>,
+}
+
+/// What is known of earlier tries; it travels in CodePipeline's continuation token. All of it may be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Whether the update was asked for.
+    #[serde(default)]
     pub asked: bool,
-    /// When the configuration was made, if it was there before this try. Configurations are made only while the endpoint is idle
-    /// and just before the update, and the release pipeline deploys one release at a time; so an endpoint that was changed after
-    /// that was changed by the update that this release asked for, even where the function died before it could note so.
-    pub config_made_at: Option<Timestamp>,
+    /// The configuration that served then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The share that people were last told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Shift>,
+}
+
+impl Progress {
+    /// Reads a continuation token; one that is not ours says nothing.
+    #[must_use]
+    pub fn parse(token: Option<&str>) -> Self {
+        token
+            .and_then(|token| serde_json::from_str(token).ok())
+            .unwrap_or_default()
+    }
+
+    /// The continuation token, of at most 2048 characters.
+    #[must_use]
+    pub fn token(&self) -> String {
+        // A struct of strings and numbers can't fail to serialise; an empty token would be refused.
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
 }
 
 /// Decides what to do next.
 #[must_use]
-pub fn decide(observed: Option<&Endpoint>, wanted: &Wanted<'_>, now: Timestamp) -> Step {
+pub fn decide(
+    observed: Option<&Endpoint>,
+    wanted: &Wanted<'_>,
+    progress: &Progress,
+    policy: &Policy,
+    now: Timestamp,
+) -> Step {
     let Some(endpoint) = observed else {
-        return if wanted.asked {
+        return if progress.asked {
             // It was there and is gone: somebody deleted it while it was created.
-            Step::Stuck {
-                reason: "the endpoint was deleted while it was updated; retry the stage to create it again".to_owned(),
-            }
+            stuck("the endpoint was deleted while it was updated; retry the stage to create it again")
         } else {
             Step::Create
         };
     };
     let ours = endpoint.config == wanted.config;
-    let pending_ours = endpoint
-        .pending
-        .as_ref()
-        .is_some_and(|pending| pending.config == wanted.config);
+    // The name is this release's alone: where it is seen, it was asked for.
+    let seen = ours || endpoint.pending.as_ref().is_some_and(|pending| pending.config == wanted.config);
+    let asked = progress.asked || seen || was_asked(endpoint, wanted);
     let reason = || {
-        endpoint
-            .failure_reason
-            .clone()
-            .unwrap_or_else(|| "SageMaker gives no reason".to_owned())
+        let known = endpoint.failure_reason.as_deref().or(wanted.failure);
+        known.unwrap_or("SageMaker gives no reason").to_owned()
     };
-    match endpoint.status {
-        Status::InService => match &endpoint.pending {
-            Some(pending) if pending_ours => in_flight(pending, now),
-            Some(pending) => waiting_for(&pending.config),
-            None if ours => Step::Serving,
-            None if wanted.asked || was_asked(endpoint, wanted) => Step::RolledBack {
-                serving: endpoint.config.clone(),
-                reason: reason(),
-            },
-            None => Step::Update {
-                from: endpoint.config.clone(),
-            },
+    match (endpoint.status, &endpoint.pending) {
+        (Status::InService | Status::Updating, Some(pending)) => in_flight(pending, wanted, policy, now),
+        (Status::InService, None) if ours => Step::Serving,
+        (Status::InService, None) if asked => after_us(endpoint, wanted, progress, reason()),
+        (Status::InService, None) => Step::Update {
+            from: endpoint.config.clone(),
         },
-        Status::Creating if ours => wait("the endpoint is being created", 20),
-        Status::Updating if pending_ours => match &endpoint.pending {
-            Some(pending) => in_flight(pending, now),
-            None => wait("the update begins", 10),
-        },
-        // Between UpdateEndpoint and the first deployment summary, and while another's update runs.
-        Status::Updating if wanted.asked && endpoint.pending.is_none() => wait("the update begins", 10),
-        Status::Creating | Status::Updating => match &endpoint.pending {
-            Some(pending) => waiting_for(&pending.config),
-            None => waiting_for(&endpoint.config),
-        },
-        Status::SystemUpdating => wait("waiting for SageMaker's own maintenance of the endpoint", 5),
-        Status::RollingBack => wait("an alarm or a failure rolls the update back", 90),
-        Status::Deleting => wait("waiting for the endpoint's deletion", 5),
-        Status::OutOfService => Step::Stuck {
-            reason:
-                "the endpoint is out of service and can't be updated; wait until it is in service, then retry the stage"
-                    .to_owned(),
-        },
-        Status::Failed => Step::Stuck {
-            reason: format!(
-                "the endpoint has failed: {}; a failed endpoint can only be deleted: delete it and retry the stage",
-                reason()
+        (Status::Creating, _) if ours => wait("the endpoint is being created", 20),
+        (Status::Updating, None) if ours => wait("the endpoint is being scaled", 99),
+        // Between UpdateEndpoint and the first deployment summary.
+        (Status::Updating, None) if asked => wait(&format!("{}: the update begins", policy.strategy), 1),
+        (Status::Updating, None) => wait("waiting for the endpoint, which is being updated or scaled", 0),
+        (Status::Creating, _) => wait(&waiting_for(&endpoint.config), 0),
+        (Status::SystemUpdating, _) => wait("waiting for SageMaker's own maintenance of the endpoint", 0),
+        (Status::RollingBack, pending) => match pending {
+            Some(pending) if pending.config != wanted.config => wait(
+                &format!("{}, and is being rolled back", waiting_for(&pending.config)),
+                0,
             ),
+            _ => wait(&format!("rolling back: {}", reason()), 99),
         },
-        Status::UpdateRollbackFailed if wanted.asked || was_asked(endpoint, wanted) => Step::Stuck {
-            reason: format!(
-                "the update failed and so did its rollback, and both fleets serve: {}; release a good version again, which mends it",
-                reason()
-            ),
-        },
+        (Status::Deleting, _) => wait("waiting for the endpoint's deletion", 0),
+        (Status::OutOfService, _) => stuck(
+            "the endpoint is out of service and can't be updated; wait until it is in service, then retry the stage",
+        ),
+        (Status::Failed, _) => stuck(&format!(
+            "the endpoint has failed: {}; a failed endpoint can only be deleted: delete it and retry the stage",
+            reason()
+        )),
+        (Status::UpdateRollbackFailed, _) if asked => stuck(&format!(
+            "the update failed and so did its rollback, so that instances of both configurations may serve: {}; release a good \
+             version again, which mends it",
+            reason()
+        )),
         // Another's update left it so; updating again is what mends it.
-        Status::UpdateRollbackFailed => Step::Update {
+        (Status::UpdateRollbackFailed, _) => Step::Update {
             from: endpoint.config.clone(),
         },
     }
 }
 
+/// The endpoint is idle on another configuration, after we asked for ours: taken back, or overtaken?
+fn after_us(endpoint: &Endpoint, wanted: &Wanted<'_>, progress: &Progress, reason: String) -> Step {
+    let serving = endpoint.config.clone();
+    let same_as_before = progress.from.as_ref().map(|from| *from == serving);
+    let newer_than_ours =
+        matches!((wanted.serving_made_at, wanted.made_at), (Some(theirs), Some(ours)) if theirs > ours);
+    let overtaken = !same_as_before.unwrap_or(!newer_than_ours);
+    if overtaken && wanted.failure.is_none() {
+        Step::Superseded { serving }
+    } else {
+        Step::RolledBack { serving, reason }
+    }
+}
+
+/// A deployment is under way: ours, or another's that is waited for.
+fn in_flight(pending: &Pending, wanted: &Wanted<'_>, policy: &Policy, now: Timestamp) -> Step {
+    if pending.config != wanted.config {
+        return wait(&waiting_for(&pending.config), 0);
+    }
+    let happening = happening(pending, policy, now);
+    Step::Wait {
+        summary: happening.summary,
+        percent: happening.percent,
+        shift: happening.shift,
+    }
+}
+
 fn was_asked(endpoint: &Endpoint, wanted: &Wanted<'_>) -> bool {
-    matches!((endpoint.modified_at, wanted.config_made_at), (Some(modified), Some(made)) if modified > made)
+    matches!((endpoint.modified_at, wanted.made_at), (Some(modified), Some(made)) if modified > made)
 }
 
 fn wait(summary: &str, percent: u8) -> Step {
     Step::Wait {
         summary: summary.to_owned(),
         percent,
+        shift: None,
     }
 }
 
-fn waiting_for(config: &str) -> Step {
-    wait(&format!("waiting for the update to {config}"), 5)
-}
-
-fn in_flight(pending: &Pending, now: Timestamp) -> Step {
-    let phase = pending.phase.as_deref().unwrap_or("Updating");
-    let percent = match phase {
-        "Creating" => 20,
-        "ActivatingTraffic" => 45,
-        "Baking" => 70,
-        "Deleting" => 95,
-        _ => 30,
-    };
-    let minutes = pending.since.map(|since| now.duration_since(since).as_mins().max(0));
-    let since = minutes.map_or_else(String::new, |minutes| format!(", for {minutes} min"));
-    let message = pending
-        .message
-        .as_deref()
-        .map_or_else(String::new, |message| format!(" ({message})"));
-    wait(&format!("{}: {phase}{since}{message}", pending.config), percent)
+fn stuck(reason: &str) -> Step {
+    Step::Stuck {
+        reason: reason.to_owned(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn time(seconds: i64) -> Timestamp {
-        Timestamp::from_second(seconds).unwrap()
-    }
-
-    fn endpoint(status: Status, config: &str, pending: Option<&str>) -> Endpoint {
-        let pending = pending.map(|config| Pending {
-            config: config.into(),
-            phase: Some("Baking".into()),
-            message: None,
-            since: Some(time(NOW - 240)),
-        });
-        Endpoint {
-            status,
-            config: config.into(),
-            failure_reason: Some("alarm churn-5xx".into()),
-            pending,
-            modified_at: Some(time(NOW)),
-        }
-    }
-
-    fn wanted(asked: bool) -> Wanted<'static> {
-        Wanted {
-            config: "new",
-            asked,
-            config_made_at: None,
-        }
-    }
-
-    fn kind(step: &Step) -> &'static str {
-        match step {
-            Step::Create => "create",
-            Step::Update { .. } => "update",
-            Step::Wait { .. } => "wait",
-            Step::Serving => "serving",
-            Step::RolledBack { .. } => "rolled back",
-            Step::Stuck { .. } => "stuck",
-        }
-    }
-
-    #[test]
-    fn every_status() {
-        use Status::*;
-        for (status, config, pending, fresh, asked) in [
-            (InService, "new", None, "serving", "serving"),
-            (InService, "old", None, "update", "rolled back"),
-            (InService, "old", Some("new"), "wait", "wait"),
-            (InService, "old", Some("third"), "wait", "wait"),
-            (Creating, "new", None, "wait", "wait"),
-            (Creating, "old", None, "wait", "wait"),
-            (Updating, "old", Some("new"), "wait", "wait"),
-            (Updating, "old", Some("third"), "wait", "wait"),
-            (Updating, "old", None, "wait", "wait"),
-            (SystemUpdating, "old", None, "wait", "wait"),
-            (RollingBack, "old", None, "wait", "wait"),
-            (RollingBack, "new", None, "wait", "wait"),
-            (Deleting, "old", None, "wait", "wait"),
-            (OutOfService, "old", None, "stuck", "stuck"),
-            (Failed, "new", None, "stuck", "stuck"),
-            (Failed, "old", None, "stuck", "stuck"),
-            (UpdateRollbackFailed, "old", None, "update", "stuck"),
-        ] {
-            let endpoint = endpoint(status, config, pending);
-            let step = |asked| decide(Some(&endpoint), &wanted(asked), time(NOW));
-            assert_eq!(
-                (kind(&step(false)), kind(&step(true))),
-                (fresh, asked),
-                "{status:?} {config} {pending:?}"
-            );
-        }
-        assert_eq!(decide(None, &wanted(false), time(NOW)), Step::Create);
-        assert_eq!(kind(&decide(None, &wanted(true), time(NOW))), "stuck");
-    }
-
-    #[test]
-    fn a_forgotten_request_is_known_by_the_configurations_age() {
-        let endpoint = endpoint(Status::InService, "old", None);
-        for (made, expected) in [(NOW - 1, "rolled back"), (NOW, "update"), (NOW + 1, "update")] {
-            let wanted = Wanted {
-                config_made_at: Some(time(made)),
-                ..wanted(false)
-            };
-            assert_eq!(kind(&decide(Some(&endpoint), &wanted, time(NOW))), expected);
-        }
-    }
-
-    #[test]
-    fn says_what_is_happening() {
-        let endpoint = endpoint(Status::Updating, "old", Some("new"));
-        let Step::Wait { summary, percent } = decide(Some(&endpoint), &wanted(true), time(NOW)) else {
-            panic!()
-        };
-        assert_eq!((summary.as_str(), percent), ("new: Baking, for 4 min", 70));
-    }
-
-    proptest! {
-        /// Serving is said only of the wanted configuration with nothing pending, whatever the endpoint looks like.
-        #[test]
-        fn in_service_is_not_success(status in 0..9usize, ours: bool, pending in 0..3usize, asked: bool, made in proptest::option::of(NOW-5..NOW+5)) {
-            let config = if ours { "new" } else { "old" };
-            let pending = [None, Some("new"), Some("third")][pending];
-            let endpoint = endpoint(Status::ALL[status], config, pending);
-            let wanted = Wanted { config: "new", asked, config_made_at: made.map(time) };
-            let step = decide(Some(&endpoint), &wanted, time(NOW));
-            let serves = ours && pending.is_none() && endpoint.status == Status::InService;
-            prop_assert_eq!(step == Step::Serving, serves);
-            // An update is asked for only while the endpoint is idle or broken, and at most once.
-            if kind(&step) == "update" {
-                prop_assert!(!asked && (pending.is_none() || endpoint.status == Status::UpdateRollbackFailed));
-            }
-        }
-    }
-}
+mod tests;

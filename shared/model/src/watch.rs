@@ -3,22 +3,33 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::endpoint::{Endpoint, Status};
+use crate::names::ReleaseId;
+
+/// What the configuration that serves says of itself, by its tags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Served {
+    /// The release that brought it.
+    pub release: Option<ReleaseId>,
+    /// The configuration that it replaced.
+    pub replaces: Option<String>,
+    /// The configuration that it was brought to take back.
+    pub undoes: Option<String>,
+}
 
 /// What to do about an alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reaction {
-    /// Bring that configuration back.
-    RollBack {
-        /// The configuration that served before.
-        to: String,
-    },
+    /// Take back what that release brought.
+    TakeBack(ReleaseId),
+    /// The version that serves was brought back itself: a person has to look.
+    Tell(String),
     /// Nothing, and why.
     Leave(String),
 }
 
-/// Decides. `previous` is the configuration that the serving one has replaced, as its tag says.
+/// Decides.
 #[must_use]
-pub fn decide(endpoint: &Endpoint, previous: Option<&str>, fired: Timestamp, guard: SignedDuration) -> Reaction {
+pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: SignedDuration) -> Reaction {
     if endpoint.status != Status::InService || endpoint.pending.is_some() {
         // SageMaker watches the same alarms while it updates, and a person's update is the person's.
         return Reaction::Leave(format!(
@@ -26,30 +37,30 @@ pub fn decide(endpoint: &Endpoint, previous: Option<&str>, fired: Timestamp, gua
             endpoint.status.as_str()
         ));
     }
-    let Some(previous) = previous else {
-        return Reaction::Leave(format!(
-            "{} is the first that served: there is nothing to go back to",
-            endpoint.config
-        ));
-    };
+    let config = &endpoint.config;
     let Some(modified) = endpoint.modified_at else {
         return Reaction::Leave("when the endpoint was deployed is not known".to_owned());
     };
     let since = fired.duration_since(modified);
     if since.is_negative() {
         // The same alarm delivered late or twice, when its version is rolled back already: it says nothing of what serves now.
-        return Reaction::Leave(format!("the alarm fired before {} was deployed", endpoint.config));
+        return Reaction::Leave(format!("the alarm fired before {config} was deployed"));
     }
     if since > guard {
         return Reaction::Leave(format!(
-            "{} serves since {} min, longer than the {} min for which an alarm brings its predecessor back",
-            endpoint.config,
+            "{config} serves since {} min, longer than the {} min for which an alarm brings its predecessor back",
             since.as_mins(),
             guard.as_mins()
         ));
     }
-    Reaction::RollBack {
-        to: previous.to_owned(),
+    if let Some(undone) = &served.undoes {
+        // The one before it would be next, and so on: what is wrong now is hardly the version.
+        return Reaction::Tell(format!("{config} was brought back in place of {undone}, and the alarm fires with it too"));
+    }
+    match (&served.release, &served.replaces) {
+        (Some(release), Some(_)) => Reaction::TakeBack(release.clone()),
+        (None, _) => Reaction::Leave(format!("{config} was not deployed by a release of the train")),
+        (_, None) => Reaction::Tell(format!("{config} is the first that served: there is nothing to go back to")),
     }
 }
 
@@ -60,25 +71,33 @@ mod tests {
     #[test]
     fn reactions() {
         let time = |minutes: i64| Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap();
-        for (status, previous, fired, expected) in [
-            (Status::InService, Some("churn-v1-a"), 10, None),
-            (Status::InService, Some("churn-v1-a"), 0, None),
-            (
-                Status::InService,
-                Some("churn-v1-a"),
-                -1,
-                Some("fired before churn-v2-b was deployed"),
-            ),
-            (Status::InService, Some("churn-v1-a"), 60, None),
-            (
-                Status::InService,
-                Some("churn-v1-a"),
-                61,
-                Some("longer than the 60 min"),
-            ),
-            (Status::InService, None, 10, Some("nothing to go back to")),
-            (Status::Updating, Some("churn-v1-a"), 10, Some("SageMaker itself")),
-            (Status::RollingBack, Some("churn-v1-a"), 10, Some("SageMaker itself")),
+        let release: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
+        let usual = Served {
+            release: Some(release.clone()),
+            replaces: Some("churn-v1-a".into()),
+            undoes: None,
+        };
+        let first = Served {
+            replaces: None,
+            ..usual.clone()
+        };
+        let rescue = Served {
+            undoes: Some("churn-v3-c".into()),
+            ..usual.clone()
+        };
+        let by_hand = Served::default();
+        for (status, served, fired, expected) in [
+            (Status::InService, &usual, 10, "take back"),
+            (Status::InService, &usual, 0, "take back"),
+            (Status::InService, &usual, -1, "leave: fired before churn-v2-b was deployed"),
+            (Status::InService, &usual, 60, "take back"),
+            (Status::InService, &usual, 61, "leave: longer than the 60 min"),
+            (Status::InService, &first, 10, "tell: nothing to go back to"),
+            (Status::InService, &rescue, 10, "tell: brought back in place of churn-v3-c"),
+            (Status::InService, &rescue, 61, "leave: longer than the 60 min"),
+            (Status::InService, &by_hand, 10, "leave: not deployed by a release"),
+            (Status::Updating, &usual, 10, "leave: SageMaker itself"),
+            (Status::RollingBack, &usual, 10, "leave: SageMaker itself"),
         ] {
             let endpoint = Endpoint {
                 status,
@@ -86,15 +105,18 @@ mod tests {
                 failure_reason: None,
                 pending: None,
                 modified_at: Some(time(0)),
+                desired_counts: Vec::new(),
             };
-            match (
-                decide(&endpoint, previous, time(fired), SignedDuration::from_mins(60)),
-                expected,
-            ) {
-                (Reaction::RollBack { to }, None) => assert_eq!(to, "churn-v1-a"),
-                (Reaction::Leave(reason), Some(words)) => assert!(reason.contains(words), "{reason}"),
-                (reaction, expected) => panic!("{reaction:?} instead of {expected:?}"),
-            }
+            let said = match decide(&endpoint, served, time(fired), SignedDuration::from_mins(60)) {
+                Reaction::TakeBack(taken) => {
+                    assert_eq!(taken, release);
+                    "take back".to_owned()
+                }
+                Reaction::Tell(reason) => format!("tell: {reason}"),
+                Reaction::Leave(reason) => format!("leave: {reason}"),
+            };
+            let (verb, words) = expected.split_once(": ").unwrap_or((expected, ""));
+            assert!(said.starts_with(verb) && said.contains(words), "{said} instead of {expected}");
         }
     }
 }

@@ -1,13 +1,8 @@
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::Clock;
 use crate::recorded::{Recorded, SECONDS, output, refusal, time};
-
-const ROLE: &str = "arn:aws:iam::111122223333:role/serve";
-const CONFIG_ARN: &str = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint-config/churn-v7-0c9e6c1a";
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_none() {
@@ -24,33 +19,48 @@ async fn an_endpoint_that_is_not_there_is_none() {
 
 #[tokio::test]
 async fn an_endpoint_is_read() {
-    let variants = |variants: Value| {
+    let updating = |pending: Value| {
         json!({"EndpointName": "churn", "EndpointStatus": "Updating", "EndpointConfigName": "churn-v6",
             "LastModifiedTime": SECONDS,
-            "PendingDeploymentSummary": {"EndpointConfigName": "churn-v7", "ProductionVariants": variants}})
+            "ProductionVariants": [{"VariantName": "main", "DesiredInstanceCount": 2}],
+            "PendingDeploymentSummary": {"EndpointConfigName": "churn-v7", "ProductionVariants": pending}})
     };
-    let updating = |phase: Option<&str>, message: Option<&str>, since| Endpoint {
-        status: Status::Updating,
+    let idle = Endpoint {
+        status: Status::InService,
         config: "churn-v6".to_owned(),
         failure_reason: None,
-        pending: Some(Pending {
-            config: "churn-v7".to_owned(),
-            phase: phase.map(str::to_owned),
-            message: message.map(str::to_owned),
-            since,
-        }),
+        pending: None,
         modified_at: Some(time()),
+        desired_counts: Vec::new(),
+    };
+    let begins = Pending {
+        config: "churn-v7".to_owned(),
+        ..Pending::default()
+    };
+    let with = |pending: Pending| Endpoint {
+        status: Status::Updating,
+        pending: Some(pending),
+        desired_counts: vec![("main".to_owned(), 2)],
+        ..idle.clone()
     };
     let table = [
         (
             json!({"EndpointName": "churn", "EndpointStatus": "InService", "EndpointConfigName": "churn-v6",
                 "LastModifiedTime": SECONDS, "FailureReason": ""}),
+            idle.clone(),
+        ),
+        // A count of nothing is a count, none at all is none: so it is where a variant is serverless.
+        (
+            json!({"EndpointName": "churn", "EndpointStatus": "InService", "EndpointConfigName": "churn-v6",
+            "LastModifiedTime": SECONDS, "ProductionVariants": [
+                {"VariantName": "main", "DesiredInstanceCount": 6, "CurrentInstanceCount": 4},
+                {"VariantName": "idle", "DesiredInstanceCount": 0},
+                {"VariantName": "serverless"},
+                {"DesiredInstanceCount": 1},
+            ]}),
             Endpoint {
-                status: Status::InService,
-                config: "churn-v6".to_owned(),
-                failure_reason: None,
-                pending: None,
-                modified_at: Some(time()),
+                desired_counts: vec![("main".to_owned(), 6), ("idle".to_owned(), 0)],
+                ..idle.clone()
             },
         ),
         (
@@ -60,19 +70,26 @@ async fn an_endpoint_is_read() {
                 status: Status::Failed,
                 config: String::new(),
                 failure_reason: Some("no capacity".to_owned()),
-                pending: None,
-                modified_at: Some(time()),
+                ..idle.clone()
             },
         ),
         (
-            variants(json!([{"VariantName": "main", "VariantStatus": [
-                {"Status": "Creating", "StartTime": 1_773_999_000},
-                {"Status": "Baking", "StatusMessage": "Baking for 600 seconds", "StartTime": SECONDS},
-            ]}])),
-            updating(Some("Baking"), Some("Baking for 600 seconds"), Some(time())),
+            updating(
+                json!([{"VariantName": "main", "DesiredInstanceCount": 3, "VariantStatus": [
+                    {"Status": "Creating", "StartTime": 1_773_999_000},
+                    {"Status": "Baking", "StatusMessage": "Baking for 600 seconds", "StartTime": SECONDS},
+                ]}]),
+            ),
+            with(Pending {
+                phase: Some("Baking".to_owned()),
+                message: Some("Baking for 600 seconds".to_owned()),
+                since: Some(time()),
+                desired_count: Some(3),
+                ..begins.clone()
+            }),
         ),
-        (variants(json!([{"VariantName": "main"}])), updating(None, None, None)),
-        (variants(json!([])), updating(None, None, None)),
+        (updating(json!([{"VariantName": "main"}])), with(begins.clone())),
+        (updating(json!([])), with(begins)),
     ];
     for (answer, expected) in table {
         let recorded = Recorded::new([output(answer.clone())]);
@@ -107,128 +124,6 @@ async fn the_answers_set_the_clock() {
 }
 
 #[tokio::test]
-async fn a_configuration_names_what_it_has_replaced() {
-    let tags = |tags: Value| json!({"Tags": tags});
-    let table = [
-        (
-            tags(json!([{"Key": "owner", "Value": "ada"}, {"Key": REPLACES_TAG, "Value": "churn-v6-aaaaaaaa"}])),
-            Some("churn-v6-aaaaaaaa"),
-        ),
-        (tags(json!([{"Key": "owner", "Value": "ada"}])), None),
-        (json!({}), None),
-    ];
-    for (answer, expected) in table {
-        let recorded = Recorded::new([output(answer.clone())]);
-        let replaced = Endpoints::new(&recorded.sdk()).replaced(CONFIG_ARN).await.unwrap();
-        assert_eq!(replaced.as_deref(), expected, "{answer}");
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(recorded.requests(), @r#"
-            POST / SageMaker.ListTags
-            {
-              "ResourceArn": "arn:aws:sagemaker:eu-west-1:111122223333:endpoint-config/churn-v7-0c9e6c1a"
-            }
-            "#);
-        }
-    }
-}
-
-fn container() -> Container {
-    let environment = [("WORKERS", "2"), ("LOG", "info")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Container {
-        image: "111122223333.dkr.ecr.eu-west-1.amazonaws.com/serve:1".to_owned(),
-        model_data_url: Some("s3://artifacts/model.tar.gz".to_owned()),
-        environment: BTreeMap::from(environment),
-    }
-}
-
-#[tokio::test]
-async fn a_model_is_made_once() {
-    let exists = "Cannot create already existing model \"arn:aws:sagemaker:eu-west-1:111122223333:model/churn-v7\".";
-    for answer in [
-        output(json!({"ModelArn": "arn:aws:sagemaker:eu-west-1:111122223333:model/churn-v7"})),
-        refusal("ValidationException", exists),
-    ] {
-        let recorded = Recorded::new([answer]);
-        let endpoints = Endpoints::new(&recorded.sdk());
-        endpoints.make_model("churn-v7", &container(), ROLE).await.unwrap();
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(recorded.requests(), @r#"
-            POST / SageMaker.CreateModel
-            {
-              "ExecutionRoleArn": "arn:aws:iam::111122223333:role/serve",
-              "ModelName": "churn-v7",
-              "PrimaryContainer": {
-                "Environment": {
-                  "LOG": "info",
-                  "WORKERS": "2"
-                },
-                "Image": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/serve:1",
-                "ModelDataUrl": "s3://artifacts/model.tar.gz"
-              }
-            }
-            "#);
-        }
-    }
-}
-
-fn new_config() -> NewConfig {
-    NewConfig {
-        name: "churn-v7-0c9e6c1a".to_owned(),
-        model: "churn-v7".to_owned(),
-        variant: "main".to_owned(),
-        instance_type: "ml.m5.large".to_owned(),
-        instance_count: 2,
-        tags: vec![(REPLACES_TAG.to_owned(), "churn-v6-aaaaaaaa".to_owned())],
-    }
-}
-
-#[tokio::test]
-async fn a_configuration_is_made() {
-    let recorded = Recorded::new([output(json!({"EndpointConfigArn": CONFIG_ARN}))]);
-    let made = Endpoints::new(&recorded.sdk()).make_config(&new_config()).await;
-    assert_eq!(made.unwrap(), None);
-    insta::assert_snapshot!(recorded.requests(), @r#"
-    POST / SageMaker.CreateEndpointConfig
-    {
-      "EndpointConfigName": "churn-v7-0c9e6c1a",
-      "ProductionVariants": [
-        {
-          "InitialInstanceCount": 2,
-          "InstanceType": "ml.m5.large",
-          "ModelName": "churn-v7",
-          "VariantName": "main"
-        }
-      ],
-      "Tags": [
-        {
-          "Key": "signalbox:replaces",
-          "Value": "churn-v6-aaaaaaaa"
-        }
-      ]
-    }
-    "#);
-}
-
-#[tokio::test]
-async fn a_configuration_that_was_made_before_tells_when() {
-    let exists = format!("Cannot create already existing endpoint configuration \"{CONFIG_ARN}\".");
-    let recorded = Recorded::new([
-        refusal("ValidationException", &exists),
-        output(json!({"EndpointConfigName": "churn-v7-0c9e6c1a", "CreationTime": SECONDS})),
-    ]);
-    let made = Endpoints::new(&recorded.sdk()).make_config(&new_config()).await;
-    assert_eq!(made.unwrap(), Some(time()));
-    let requests = recorded.requests();
-    let (_, described) = requests.split_once("\n\n").unwrap();
-    insta::assert_snapshot!(described, @r#"
-    POST / SageMaker.DescribeEndpointConfig
-    {
-      "EndpointConfigName": "churn-v7-0c9e6c1a"
-    }
-    "#);
-}
-
-#[tokio::test]
 async fn an_endpoint_is_created() {
     let recorded = Recorded::new([output(json!({"EndpointArn": "arn"}))]);
     let endpoints = Endpoints::new(&recorded.sdk());
@@ -248,17 +143,26 @@ async fn an_endpoint_is_created() {
     assert_eq!(created.unwrap_err().kind, ErrorKind::Exists);
 }
 
+/// What UpdateEndpoint is sent.
+async fn sent(update: &Update) -> String {
+    let recorded = Recorded::new([output(json!({"EndpointArn": "arn"}))]);
+    let endpoints = Endpoints::new(&recorded.sdk());
+    endpoints.update("churn", "churn-v7-0c9e6c1a", update).await.unwrap();
+    recorded.requests()
+}
+
 /// What UpdateEndpoint is sent for a plan.
 async fn updated(traffic: Traffic, alarms: &[&str]) -> String {
-    let recorded = Recorded::new([output(json!({"EndpointArn": "arn"}))]);
     let plan = Plan {
         traffic,
         timeout_seconds: 3600,
         alarms: alarms.iter().map(|alarm| (*alarm).to_owned()).collect(),
     };
-    let endpoints = Endpoints::new(&recorded.sdk());
-    endpoints.update("churn", "churn-v7-0c9e6c1a", &plan).await.unwrap();
-    recorded.requests()
+    sent(&Update {
+        deployment: Some(plan),
+        keep_count: false,
+    })
+    .await
 }
 
 fn blue_green(routing: Routing) -> Traffic {
@@ -391,7 +295,61 @@ async fn rolling_batches_in_sagemakers_words() {
 }
 
 #[tokio::test]
+async fn a_scaled_count_is_kept_and_data_capture_is_the_new_configurations() {
+    let update = Update {
+        deployment: Some(Plan {
+            traffic: blue_green(Routing::AllAtOnce),
+            timeout_seconds: 3600,
+            alarms: Vec::new(),
+        }),
+        keep_count: true,
+    };
+    insta::assert_snapshot!(sent(&update).await, @r#"
+    POST / SageMaker.UpdateEndpoint
+    {
+      "DeploymentConfig": {
+        "BlueGreenUpdatePolicy": {
+          "MaximumExecutionTimeoutInSeconds": 3600,
+          "TerminationWaitInSeconds": 600,
+          "TrafficRoutingConfiguration": {
+            "Type": "ALL_AT_ONCE",
+            "WaitIntervalInSeconds": 60
+          }
+        }
+      },
+      "EndpointConfigName": "churn-v7-0c9e6c1a",
+      "EndpointName": "churn",
+      "ExcludeRetainedVariantProperties": [
+        {
+          "VariantPropertyType": "DataCaptureConfig"
+        }
+      ],
+      "RetainAllVariantProperties": true
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_serverless_endpoint_is_sent_no_deployment() {
+    let update = Update {
+        deployment: None,
+        keep_count: false,
+    };
+    insta::assert_snapshot!(sent(&update).await, @r#"
+    POST / SageMaker.UpdateEndpoint
+    {
+      "EndpointConfigName": "churn-v7-0c9e6c1a",
+      "EndpointName": "churn"
+    }
+    "#);
+}
+
+#[tokio::test]
 async fn failures_are_told_apart() {
+    let update = Update {
+        deployment: None,
+        keep_count: false,
+    };
     for (code, message, expected) in [
         ("ThrottlingException", "Rate exceeded", ErrorKind::Transient),
         ("AccessDeniedException", "User is not authorized", ErrorKind::Denied),
@@ -407,20 +365,12 @@ async fn failures_are_told_apart() {
             ErrorKind::Other,
         ),
     ] {
-        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, message), 6));
+        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, message), 3));
         let endpoints = Endpoints::new(&recorded.sdk());
-        let plan = Plan {
-            traffic: blue_green(Routing::AllAtOnce),
-            timeout_seconds: 3600,
-            alarms: Vec::new(),
-        };
         let errors = [
             endpoints.endpoint("churn").await.unwrap_err(),
-            endpoints.replaced(CONFIG_ARN).await.unwrap_err(),
-            endpoints.make_model("churn-v7", &container(), ROLE).await.unwrap_err(),
-            endpoints.make_config(&new_config()).await.unwrap_err(),
             endpoints.create("churn", "churn-v7").await.unwrap_err(),
-            endpoints.update("churn", "churn-v7", &plan).await.unwrap_err(),
+            endpoints.update("churn", "churn-v7", &update).await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(

@@ -1,18 +1,18 @@
-//! Twins of endpoints and alarms.
+//! Twins of endpoints, what they are made of, and alarms.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use signalbox_model::endpoint::{Endpoint, Pending, Status};
-use signalbox_model::package::Container;
-use signalbox_model::rollout::Plan;
+use signalbox_model::endpoint::{Configuration, Endpoint, Pending, Status, Variant};
+use signalbox_model::rollout::{Alarm, Update};
 
-use super::lock;
+use super::{lock, pause};
 use crate::alarms::ReadAlarms;
-use crate::endpoints::{
-    CreateEndpoints, MakeConfigs, NewConfig, REPLACES_TAG, ReadEndpoints, ReadReplaced, UpdateEndpoints,
+use crate::configurations::{
+    ClearConfigs, MakeConfigs, Network, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig,
 };
+use crate::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use crate::error::{AwsError, ErrorKind};
 
 /// Twin of [`Endpoints`](crate::endpoints::Endpoints), with one endpoint.
@@ -22,9 +22,20 @@ pub struct OneEndpoint(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     endpoint: Option<Endpoint>,
-    models: BTreeMap<String, Container>,
+    models: BTreeMap<String, Network>,
     configs: BTreeMap<String, (NewConfig, Option<Timestamp>)>,
-    plans: Vec<Plan>,
+    updates: Vec<Update>,
+    refused: BTreeMap<&'static str, ErrorKind>,
+}
+
+impl State {
+    /// Refuses the operation, if a test has said so.
+    fn heed(&self, operation: &'static str) -> Result<(), AwsError> {
+        match self.refused.get(operation) {
+            Some(kind) => Err(AwsError::new(operation, *kind, "Refused", "the service's words")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl OneEndpoint {
@@ -45,6 +56,11 @@ impl OneEndpoint {
             .insert(config.name.clone(), (config, Some(made_at)));
     }
 
+    /// Puts a model there, with its network.
+    pub fn put_model(&self, name: &str, network: Network) {
+        lock(&self.0).models.insert(name.to_owned(), network);
+    }
+
     /// The configurations.
     pub fn configs(&self) -> Vec<NewConfig> {
         lock(&self.0)
@@ -54,47 +70,109 @@ impl OneEndpoint {
             .collect()
     }
 
-    /// The models' names.
-    pub fn models(&self) -> Vec<String> {
-        lock(&self.0).models.keys().cloned().collect()
+    /// The models, with their networks.
+    pub fn models(&self) -> BTreeMap<String, Network> {
+        lock(&self.0).models.clone()
     }
 
-    /// The plans of the updates so far.
-    pub fn plans(&self) -> Vec<Plan> {
-        lock(&self.0).plans.clone()
+    /// Has an operation, `sagemaker:UpdateEndpoint` for one, refused from now on.
+    pub fn refuse(&self, operation: &'static str, kind: ErrorKind) {
+        lock(&self.0).refused.insert(operation, kind);
+    }
+
+    /// Has no operation refused any more.
+    pub fn refuse_nothing(&self) {
+        lock(&self.0).refused.clear();
+    }
+
+    /// The updates so far.
+    pub fn updates(&self) -> Vec<Update> {
+        lock(&self.0).updates.clone()
     }
 }
 
 impl ReadEndpoints for OneEndpoint {
     async fn endpoint(&self, _name: &str) -> Result<Option<Endpoint>, AwsError> {
+        pause().await;
         Ok(self.get())
     }
 }
 
-impl ReadReplaced for OneEndpoint {
-    async fn replaced(&self, config_arn: &str) -> Result<Option<String>, AwsError> {
+/// What the variants of a configuration are: the base's, with the changes over them.
+fn variants(config: &NewConfig) -> Vec<Variant> {
+    let mut variants = config
+        .base
+        .as_ref()
+        .map(|base| base.facts.variants.clone())
+        .unwrap_or_default();
+    if let Some(changes) = &config.changes {
+        let place = variants.iter().position(|variant| variant.name == changes.variant);
+        let place = place.or((variants.len() == 1).then_some(0));
+        let mut changed = Variant {
+            name: changes.variant.clone(),
+            model: changes.model.clone(),
+            instance_type: Some(changes.instance_type.clone()),
+            initial_count: Some(changes.instance_count),
+        };
+        match place.and_then(|place| variants.get_mut(place)) {
+            Some(variant) => {
+                if variant.is_serverless() {
+                    (changed.instance_type, changed.initial_count) = (None, None);
+                }
+                *variant = changed;
+            }
+            None => variants.push(changed),
+        }
+    }
+    variants
+}
+
+impl ReadConfigs for OneEndpoint {
+    async fn config(&self, name: &str) -> Result<Option<ServedConfig>, AwsError> {
+        pause().await;
+        let state = lock(&self.0);
+        let config = state.configs.get(name).map(|(config, made_at)| {
+            ServedConfig::of(Configuration {
+                name: name.to_owned(),
+                made_at: *made_at,
+                variants: variants(config),
+            })
+        });
+        Ok(config)
+    }
+
+    async fn network(&self, model: &str) -> Result<Network, AwsError> {
+        pause().await;
+        Ok(lock(&self.0).models.get(model).cloned().unwrap_or_default())
+    }
+}
+
+impl ReadTags for OneEndpoint {
+    async fn tags(&self, config_arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
+        pause().await;
         let name = config_arn.rsplit('/').next().unwrap_or_default();
         let state = lock(&self.0);
-        let tags = state
-            .configs
-            .get(name)
-            .map(|(config, _)| config.tags.clone())
-            .unwrap_or_default();
-        Ok(tags
-            .into_iter()
-            .find(|(key, _)| key == REPLACES_TAG)
-            .map(|(_, value)| value))
+        let tags = state.configs.get(name).map(|(config, _)| config.tags.clone());
+        Ok(tags.unwrap_or_default().into_iter().collect())
     }
 }
 
 impl MakeConfigs for OneEndpoint {
-    async fn make_model(&self, name: &str, container: &Container, _role_arn: &str) -> Result<(), AwsError> {
-        lock(&self.0).models.insert(name.to_owned(), container.clone());
+    async fn make_model(&self, model: &NewModel<'_>) -> Result<(), AwsError> {
+        pause().await;
+        let mut state = lock(&self.0);
+        state.heed("sagemaker:CreateModel")?;
+        state
+            .models
+            .entry(model.name.to_owned())
+            .or_insert_with(|| model.network.clone());
         Ok(())
     }
 
     async fn make_config(&self, config: &NewConfig) -> Result<Option<Timestamp>, AwsError> {
+        pause().await;
         let mut state = lock(&self.0);
+        state.heed("sagemaker:CreateEndpointConfig")?;
         if let Some((_, made_at)) = state.configs.get(&config.name) {
             return Ok(*made_at);
         }
@@ -103,10 +181,40 @@ impl MakeConfigs for OneEndpoint {
     }
 }
 
+impl ClearConfigs for OneEndpoint {
+    async fn oldest(&self, name_contains: &str) -> Result<Vec<(String, Option<Timestamp>)>, AwsError> {
+        pause().await;
+        let state = lock(&self.0);
+        state.heed("sagemaker:ListEndpointConfigs")?;
+        let found = state.configs.iter().filter(|(name, _)| name.contains(name_contains));
+        let mut found: Vec<_> = found.map(|(name, (_, made_at))| (name.clone(), *made_at)).collect();
+        found.sort_by_key(|(_, made_at)| *made_at);
+        Ok(found)
+    }
+
+    async fn delete_config(&self, name: &str) -> Result<(), AwsError> {
+        pause().await;
+        let mut state = lock(&self.0);
+        state.heed("sagemaker:DeleteEndpointConfig")?;
+        state.configs.remove(name);
+        Ok(())
+    }
+
+    async fn delete_model(&self, name: &str) -> Result<(), AwsError> {
+        pause().await;
+        let mut state = lock(&self.0);
+        state.heed("sagemaker:DeleteModel")?;
+        state.models.remove(name);
+        Ok(())
+    }
+}
+
 impl CreateEndpoints for OneEndpoint {
     async fn create(&self, _name: &str, config: &str) -> Result<(), AwsError> {
+        pause().await;
         let operation = "sagemaker:CreateEndpoint";
         let mut state = lock(&self.0);
+        state.heed(operation)?;
         if state.endpoint.is_some() {
             return Err(AwsError::new(
                 operation,
@@ -121,28 +229,31 @@ impl CreateEndpoints for OneEndpoint {
             failure_reason: None,
             pending: None,
             modified_at: None,
+            desired_counts: Vec::new(),
         });
         Ok(())
     }
 }
 
 impl UpdateEndpoints for OneEndpoint {
-    async fn update(&self, _name: &str, config: &str, plan: &Plan) -> Result<(), AwsError> {
+    async fn update(&self, _name: &str, config: &str, update: &Update) -> Result<(), AwsError> {
+        pause().await;
+        let operation = "sagemaker:UpdateEndpoint";
         let mut state = lock(&self.0);
-        state.plans.push(plan.clone());
+        state.heed(operation)?;
         let Some(endpoint) = &mut state.endpoint else {
             let message = "Could not find endpoint";
             return Err(AwsError::new(
-                "sagemaker:UpdateEndpoint",
+                operation,
                 ErrorKind::NotFound,
                 "ValidationException",
                 message,
             ));
         };
-        if endpoint.status != Status::InService {
+        if !matches!(endpoint.status, Status::InService | Status::UpdateRollbackFailed) {
             let message = "Cannot update in-progress endpoint";
             return Err(AwsError::new(
-                "sagemaker:UpdateEndpoint",
+                operation,
                 ErrorKind::Busy,
                 "ValidationException",
                 message,
@@ -152,20 +263,46 @@ impl UpdateEndpoints for OneEndpoint {
         endpoint.failure_reason = None;
         endpoint.pending = Some(Pending {
             config: config.to_owned(),
-            phase: None,
-            message: None,
-            since: None,
+            ..Pending::default()
         });
+        state.updates.push(update.clone());
         Ok(())
     }
 }
 
-/// Twin of [`Alarms`](crate::alarms::Alarms): the alarms that fire.
+/// Twin of [`Alarms`](crate::alarms::Alarms).
 #[derive(Debug, Default)]
-pub struct FiringAlarms(pub Vec<String>);
+pub struct SomeAlarms(Mutex<Vec<Alarm>>);
 
-impl ReadAlarms for FiringAlarms {
-    async fn firing(&self, names: &[String]) -> Result<Vec<String>, AwsError> {
-        Ok(self.0.iter().filter(|name| names.contains(name)).cloned().collect())
+impl SomeAlarms {
+    /// Alarms of a minute's window, by name, and whether they fire.
+    #[must_use]
+    pub fn new(alarms: &[(&str, bool)]) -> Self {
+        let alarm = |(name, firing): &(&str, bool)| Alarm {
+            name: (*name).to_owned(),
+            firing: *firing,
+            reason: "Threshold Crossed: 1 datapoint [0.2] was greater than the threshold (0.02).".to_owned(),
+            window_seconds: Some(60),
+        };
+        Self(Mutex::new(alarms.iter().map(alarm).collect()))
+    }
+
+    /// Sets whether an alarm fires.
+    pub fn set(&self, name: &str, firing: bool) {
+        for alarm in lock(&self.0).iter_mut().filter(|alarm| alarm.name == name) {
+            alarm.firing = firing;
+        }
+    }
+}
+
+impl ReadAlarms for SomeAlarms {
+    async fn alarms(&self, names: &[String]) -> Result<Vec<Alarm>, AwsError> {
+        pause().await;
+        let alarms = lock(&self.0);
+        Ok(alarms
+            .iter()
+            .filter(|alarm| names.contains(&alarm.name))
+            .cloned()
+            .collect())
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Mutex;
 
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
 
-use super::lock;
+use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
-use crate::releases::{AnswerApprovals, Approval, ReadApprovals, ReadReleases, StartReleases, WaitingApproval};
+use crate::releases::{
+    AnswerApprovals, Approval, ReadApprovals, ReadReleases, StartReleases, StartRollbacks, WaitingApproval,
+};
 
 /// Twin of [`Releases`](crate::releases::Releases).
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub struct ReleaseTrain(Mutex<State>);
 struct State {
     started: Vec<ModelPackageArn>,
     tokens: Vec<String>,
+    rolled_back: Vec<(u32, String)>,
     packages: BTreeMap<ReleaseId, ModelPackageArn>,
     waiting: Option<WaitingApproval>,
     answered: BTreeMap<ReleaseId, Approval>,
@@ -49,6 +52,11 @@ impl ReleaseTrain {
         lock(&self.0).started.clone()
     }
 
+    /// The versions whose rollbacks were started, with why; a second start with one token is none.
+    pub fn rolled_back(&self) -> Vec<(u32, String)> {
+        lock(&self.0).rolled_back.clone()
+    }
+
     /// How a release was answered.
     pub fn answer_of(&self, release: &ReleaseId) -> Option<Approval> {
         lock(&self.0).answered.get(release).cloned()
@@ -63,6 +71,7 @@ impl StartReleases for ReleaseTrain {
         ended: Option<&ReleaseId>,
         _reason: &str,
     ) -> Result<ReleaseId, AwsError> {
+        pause().await;
         let mut state = lock(&self.0);
         let token = ended.map_or_else(|| package.release_token(), |ended| package.release_token_after(ended));
         if !state.tokens.contains(&token) {
@@ -75,8 +84,28 @@ impl StartReleases for ReleaseTrain {
     }
 }
 
+impl StartRollbacks for ReleaseTrain {
+    async fn roll_back(
+        &self,
+        _pipeline: &str,
+        version: u32,
+        deployed: &ReleaseId,
+        reason: &str,
+    ) -> Result<ReleaseId, AwsError> {
+        pause().await;
+        let mut state = lock(&self.0);
+        let token = ModelPackageArn::rollback_token(deployed);
+        if !state.tokens.contains(&token) {
+            state.tokens.push(token);
+            state.rolled_back.push((version, reason.to_owned()));
+        }
+        Ok(deployed.clone())
+    }
+}
+
 impl ReadApprovals for ReleaseTrain {
     async fn waiting(&self, _pipeline: &str) -> Result<Option<(ReleaseId, String)>, AwsError> {
+        pause().await;
         let state = lock(&self.0);
         Ok(state
             .waiting
@@ -87,16 +116,19 @@ impl ReadApprovals for ReleaseTrain {
 
 impl ReadReleases for ReleaseTrain {
     async fn package_of(&self, _pipeline: &str, release: &ReleaseId) -> Result<Option<ModelPackageArn>, AwsError> {
+        pause().await;
         Ok(lock(&self.0).packages.get(release).cloned())
     }
 
     async fn approval_of(&self, _pipeline: &str, release: &ReleaseId) -> Result<Option<Approval>, AwsError> {
+        pause().await;
         Ok(lock(&self.0).answered.get(release).cloned())
     }
 }
 
 impl AnswerApprovals for ReleaseTrain {
     async fn answer(&self, _pipeline: &str, token: &str, approved: bool, summary: &str) -> Result<bool, AwsError> {
+        pause().await;
         let mut state = lock(&self.0);
         let Some(waiting) = state.waiting.take_if(|waiting| waiting.token == token) else {
             return Ok(false);

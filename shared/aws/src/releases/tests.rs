@@ -72,6 +72,34 @@ async fn a_release_starts_with_a_token_that_follows_from_its_version() {
 }
 
 #[tokio::test]
+async fn a_rollback_starts_with_a_token_that_follows_from_the_release() {
+    let recorded = Recorded::new([output(json!({"pipelineExecutionId": EARLIER}))]);
+    let reason = "the alarm \"churn-5xx\" fired:\n[0.2] > 0.02 #{variables.Undoes}";
+    let started = Releases::new(&recorded.sdk())
+        .roll_back("churn-rollback", 7, &release(), reason)
+        .await;
+    assert_eq!(started.unwrap().as_str(), EARLIER);
+    // The reason stands inside of JSON, and is no variable of CodePipeline's.
+    insta::assert_snapshot!(recorded.requests(), @r#"
+    POST / CodePipeline_20150709.StartPipelineExecution
+    {
+      "clientRequestToken": "undo-0c9e6c1a-7d2f-4f0b-9a55-2f6d1f0a3b4c",
+      "name": "churn-rollback",
+      "variables": [
+        {
+          "name": "Undoes",
+          "value": "7"
+        },
+        {
+          "name": "Reason",
+          "value": "the alarm 'churn-5xx' fired: [0.2] > 0.02  {variables.Undoes}"
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
 async fn a_reason_is_cut_to_what_a_variable_takes() {
     for (chars, expected) in [(999, 999), (1000, 1000), (1001, 1000)] {
         let recorded = Recorded::new([output(json!({"pipelineExecutionId": RELEASE}))]);
@@ -82,16 +110,28 @@ async fn a_reason_is_cut_to_what_a_variable_takes() {
             .unwrap();
         assert_eq!(recorded.requests().matches('é').count(), expected, "{chars}");
     }
+    // Beside the reason of a rollback, its user parameters have more to hold.
+    let recorded = Recorded::new([output(json!({"pipelineExecutionId": RELEASE}))]);
+    let releases = Releases::new(&recorded.sdk());
+    releases
+        .roll_back("rollback", 7, &release(), &"é".repeat(301))
+        .await
+        .unwrap();
+    assert_eq!(recorded.requests().matches('é').count(), 300);
 }
 
 #[tokio::test]
 async fn an_answer_without_a_release_is_incomplete() {
     for answer in [json!({}), json!({"pipelineExecutionId": "not a UUID"})] {
-        let recorded = Recorded::new([output(answer)]);
-        let started = Releases::new(&recorded.sdk())
-            .start("train", &package(), None, "")
-            .await;
-        assert_eq!(started.unwrap_err().code, "IncompleteAnswer");
+        let recorded = Recorded::new([output(answer.clone()), output(answer)]);
+        let releases = Releases::new(&recorded.sdk());
+        let started = [
+            releases.start("train", &package(), None, "").await,
+            releases.roll_back("rollback", 7, &release(), "").await,
+        ];
+        for started in started {
+            assert_eq!(started.unwrap_err().code, "IncompleteAnswer");
+        }
     }
 }
 
@@ -295,10 +335,11 @@ async fn failures_are_told_apart() {
             ErrorKind::Conflict,
         ),
     ] {
-        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, "no"), 5));
+        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, "no"), 6));
         let releases = Releases::new(&recorded.sdk());
         let errors = [
             releases.start("train", &package(), None, "").await.unwrap_err(),
+            releases.roll_back("rollback", 7, &release(), "").await.unwrap_err(),
             releases.waiting("train").await.unwrap_err(),
             releases.package_of("train", &release()).await.unwrap_err(),
             releases.approval_of("train", &release()).await.unwrap_err(),

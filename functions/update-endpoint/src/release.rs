@@ -1,0 +1,496 @@
+//! Brings an approved version to the endpoint.
+
+use std::collections::BTreeMap;
+
+use signalbox_aws::alarms::ReadAlarms;
+use signalbox_aws::clock::Clock;
+use signalbox_aws::configurations::{MakeConfigs, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, tag};
+use signalbox_aws::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
+use signalbox_aws::error::ErrorKind;
+use signalbox_aws::job::{Answer, Failure};
+use signalbox_aws::macs::GenerateMac;
+use signalbox_aws::registry::{ReadPackages, WritePackages};
+use signalbox_aws::releases::StartRollbacks;
+use signalbox_model::capacity::{self, Fleet};
+use signalbox_model::endpoint::Endpoint;
+use signalbox_model::mail::{self, TakeBack, TakenBack};
+use signalbox_model::names::ModelPackageArn;
+use signalbox_model::notice::Notice;
+use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key};
+use signalbox_model::reconcile::{self, Progress, Step, Wanted};
+use signalbox_model::rollout::{self, Update};
+use signalbox_model::undo::{Claims, LINK_LIFETIME};
+
+use crate::{Tools, Work, clear};
+
+/// Takes the next step of the release of a version.
+///
+/// # Errors
+/// Where the release has ended without the version serving.
+pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -> Result<Answer, Failure> {
+    let Work {
+        settings,
+        tools,
+        id,
+        progress,
+    } = work;
+    if arn.group() != settings.model.as_str() {
+        let reason = format!(
+            "`modelPackage` is a version of `{}`, not of `{}`",
+            arn.group(),
+            settings.model
+        );
+        return Err(Failure::configuration(reason));
+    }
+    let package = tools.registry().package(arn).await?;
+    let config = arn.endpoint_config_name(id);
+    let release = Release {
+        work,
+        package: &package,
+        config: &config,
+    };
+    if let Some(ended) = release.ended() {
+        return match ended {
+            Ok(()) => release.after_deployed().await,
+            Err(failure) => Err(failure),
+        };
+    }
+    let endpoint = tools.endpoints().endpoint(settings.model.as_str()).await?;
+    let wanted = Wanted {
+        config: &config,
+        made_at: None,
+        serving_made_at: None,
+        failure: package.failure_of(id),
+    };
+    let decide = |wanted: &Wanted<'_>| {
+        reconcile::decide(
+            endpoint.as_ref(),
+            wanted,
+            progress,
+            &settings.rollout,
+            tools.clock().now(),
+        )
+    };
+    let mut step = decide(&wanted);
+    if matches!(step, Step::Create | Step::Update { .. }) {
+        let prepared = match release.prepare(endpoint.as_ref(), &step).await? {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                let what_to_do = "Mend it, deploy the stack if a parameter was changed, and retry the stage.";
+                return release.fail(&refusal, what_to_do).await;
+            }
+        };
+        // The configuration was there: whether the update was asked for before is known by its age.
+        step = decide(&Wanted {
+            made_at: prepared.made_at,
+            serving_made_at: prepared.serving_made_at,
+            ..wanted
+        });
+        match &step {
+            Step::Create => return release.create(&prepared).await,
+            Step::Update { from } => return release.update(&prepared, from).await,
+            _ => {}
+        }
+    }
+    match step {
+        Step::Serving => release.served().await,
+        Step::RolledBack { serving, reason } => release.rolled_back(&serving, &reason).await,
+        Step::Superseded { serving } => release.superseded(&serving).await,
+        Step::Stuck { reason } => release.fail(&reason, "See the reason for what to do.").await,
+        Step::Wait {
+            summary,
+            percent,
+            shift,
+        } => {
+            let mut progress = progress.clone();
+            if let Some(shift) = shift.filter(|shift| progress.told != Some(*shift)) {
+                let notice = mail::traffic_shifted(&settings.model, arn.version(), shift.share, shift.watched_seconds);
+                work.mention(&notice).await;
+                progress.told = Some(shift);
+            }
+            Ok(work.going_on(&progress, summary, percent))
+        }
+        // Decided above, and taken.
+        Step::Create | Step::Update { .. } => Ok(work.going_on(progress, format!("{config}: looking again"), 0)),
+    }
+}
+
+/// One release of one version.
+struct Release<'a, T> {
+    work: &'a Work<'a, T>,
+    package: &'a ModelPackage,
+    /// The endpoint configuration that it brings.
+    config: &'a str,
+}
+
+/// What an update needs, all of it there.
+struct Prepared {
+    fleet: Fleet,
+    update: Update,
+    /// What is worth telling of the plan.
+    notes: Vec<String>,
+    made_at: Option<jiff::Timestamp>,
+    serving_made_at: Option<jiff::Timestamp>,
+}
+
+impl<T: Tools> Release<'_, T> {
+    /// How this very release has ended, if it has: the event that starts it may be repeated long after, when another version serves.
+    fn ended(&self) -> Option<Result<(), Failure>> {
+        let label = self.package.arn.label();
+        match self.package.outcome_of(self.work.id)? {
+            Outcome::Deployed => Some(Ok(())),
+            Outcome::RolledBack => Some(Err(Failure::failed(format!(
+                "{label} was rolled back: {}",
+                self.package
+                    .metadata
+                    .get(key::REASON)
+                    .map_or("no reason is kept", String::as_str)
+            )))),
+            // A failed stage is retried, and what stood in its way may be gone.
+            _ => None,
+        }
+    }
+
+    /// Only what was approved and has passed the gate ever takes traffic.
+    fn may_be_deployed(&self) -> Result<&Container, Failure> {
+        let label = self.package.arn.label();
+        if self.package.approval != ApprovalStatus::Approved {
+            let status = self.package.approval.as_str();
+            return Err(Failure::configuration(format!(
+                "{label} is {status} in the model registry; only an approved version is deployed"
+            )));
+        }
+        if !self.package.gate_held() {
+            return Err(Failure::configuration(format!(
+                "{label} has not passed the gate; it is not deployed"
+            )));
+        }
+        match self.package.containers.as_slice() {
+            [container] => Ok(container),
+            containers => {
+                let count = containers.len();
+                Err(Failure::configuration(format!(
+                    "{label} has {count} containers in its inference specification; one is taken"
+                )))
+            }
+        }
+    }
+
+    /// Makes the plan, and then, if it can work, what is to be deployed. The inner error is why it can't: nothing was made then.
+    async fn prepare(&self, endpoint: Option<&Endpoint>, step: &Step) -> Result<Result<Prepared, String>, Failure> {
+        let Work { settings, tools, .. } = self.work;
+        let container = self.may_be_deployed()?;
+        let serving = match step {
+            Step::Update { from } => tools.endpoints().config(from).await?,
+            _ => None,
+        };
+        let facts = serving.as_ref().map(|serving| &serving.facts);
+        let several = facts.filter(|facts| facts.variants.len() > 1);
+        if let Some(facts) = several.filter(|facts| {
+            !facts
+                .variants
+                .iter()
+                .any(|variant| variant.name == settings.variant_name)
+        }) {
+            let names: Vec<_> = facts.variants.iter().map(|variant| variant.name.as_str()).collect();
+            return Ok(Err(format!(
+                "the endpoint has the variants {}, but none is called {}, so that it can't be told which one is to be replaced; set \
+                 VariantName to one of them",
+                names.join(", "),
+                settings.variant_name
+            )));
+        }
+        let fleet = capacity::fleet(&settings.capacity, &settings.variant_name, endpoint, facts);
+        let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
+        let update = match rollout::plan(&settings.rollout, &fleet, &settings.instance_type, facts, &alarms) {
+            Ok(update) => update,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let served_by = facts.and_then(|facts| {
+            let named = facts
+                .variants
+                .iter()
+                .find(|variant| variant.name == settings.variant_name);
+            named.or(facts.variants.first())
+        });
+        let network = match (&settings.network, served_by) {
+            (Some(network), _) => network.clone(),
+            (None, Some(variant)) => tools.endpoints().network(&variant.model).await?,
+            (None, None) => Default::default(),
+        };
+        let model = self.package.arn.model_name();
+        tools
+            .endpoints()
+            .make_model(&NewModel {
+                name: &model,
+                container,
+                role_arn: &settings.execution_role_arn,
+                network: &network,
+            })
+            .await?;
+        let notes = if fleet.keep && fleet.instances != settings.capacity.count {
+            vec![format!(
+                "{} instances are kept, as the endpoint was scaled to; the template begins with {}",
+                fleet.instances, settings.capacity.count
+            )]
+        } else {
+            Vec::new()
+        };
+        let serving_made_at = facts.and_then(|facts| facts.made_at);
+        let config = self.new_config(serving, model, &fleet, step);
+        let made_at = tools.endpoints().make_config(&config).await?;
+        Ok(Ok(Prepared {
+            fleet,
+            update,
+            notes,
+            made_at,
+            serving_made_at,
+        }))
+    }
+
+    fn new_config(&self, base: Option<ServedConfig>, model: String, fleet: &Fleet, step: &Step) -> NewConfig {
+        let arn = &self.package.arn;
+        let metadata = |name: &str| self.package.metadata.get(name).cloned();
+        let replaced = match step {
+            Step::Update { from } => Some(from.clone()),
+            _ => None,
+        };
+        let tags = [
+            (tag::MODEL_PACKAGE, Some(arn.to_string())),
+            (tag::RELEASE, Some(self.work.id.to_string())),
+            (tag::COMMIT, metadata(key::COMMIT)),
+            (tag::APPROVER, metadata(key::DECIDED_BY)),
+            (tag::REPLACES, replaced),
+        ];
+        let tags = tags
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        NewConfig {
+            name: self.config.to_owned(),
+            base,
+            changes: Some(self.work.settings.changes(model, fleet)),
+            tags: tags.collect(),
+        }
+    }
+
+    async fn create(&self, prepared: &Prepared) -> Result<Answer, Failure> {
+        let Work { settings, tools, .. } = self.work;
+        let instances = prepared.fleet.instances;
+        let plan = format!("a new endpoint with {instances} x {}", settings.instance_type);
+        let notice = mail::rollout_started(
+            &settings.model,
+            self.package.arn.version(),
+            None,
+            &plan,
+            &prepared.notes,
+        );
+        self.work.mention(&notice).await;
+        let created = tools.endpoints().create(settings.model.as_str(), self.config).await;
+        self.asked(created, None).await
+    }
+
+    async fn update(&self, prepared: &Prepared, from: &str) -> Result<Answer, Failure> {
+        let Work { settings, tools, .. } = self.work;
+        let plan = match &prepared.update.deployment {
+            Some(_) => settings.rollout.describe(prepared.fleet.instances),
+            None => "all at once, and no alarm rolls it back, as the endpoint is serverless".to_owned(),
+        };
+        let serving = settings.model.version_of_config(from);
+        let version = self.package.arn.version();
+        let notice = mail::rollout_started(&settings.model, version, serving, &plan, &prepared.notes);
+        self.work.mention(&notice).await;
+        let updated = tools
+            .endpoints()
+            .update(settings.model.as_str(), self.config, &prepared.update)
+            .await;
+        self.asked(updated, Some(from)).await
+    }
+
+    /// What SageMaker said to the request.
+    async fn asked(
+        &self,
+        done: Result<(), signalbox_aws::error::AwsError>,
+        from: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let Work { settings, progress, .. } = self.work;
+        let config = self.config;
+        match done {
+            Ok(()) => {
+                tracing::info!(config, strategy = settings.rollout.strategy.as_str(), "asked for");
+                let progress = Progress {
+                    asked: true,
+                    from: from.map(str::to_owned),
+                    told: None,
+                };
+                Ok(self.work.going_on(&progress, format!("{config}: asked for"), 1))
+            }
+            // Another update was faster, or an earlier try of this one: the next look tells which.
+            Err(error) if matches!(error.kind, ErrorKind::Busy | ErrorKind::Exists) => {
+                Ok(self.work.going_on(progress, format!("waiting: {}", error.message), 0))
+            }
+            Err(error) if error.kind == ErrorKind::Invalid => {
+                self.fail(&error.message, "Mend what SageMaker refuses, and retry the stage.")
+                    .await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The version serves.
+    async fn served(&self) -> Result<Answer, Failure> {
+        let Work {
+            settings,
+            tools,
+            id,
+            progress,
+        } = self.work;
+        let arn = &self.package.arn;
+        let now = tools.clock().now();
+        let claims = Claims {
+            package: arn.clone(),
+            release: (*id).clone(),
+            expires: now.checked_add(LINK_LIFETIME).unwrap_or(now),
+        };
+        let mac = tools.macs().generate(claims.message()).await?;
+        let link = claims.url(&settings.page_url, &mac);
+        let take_back = TakeBack {
+            link: &link,
+            pipeline: &settings.rollback_pipeline,
+        };
+        // Where the token was lost, the configuration itself knows what it has replaced.
+        let from = match &progress.from {
+            Some(from) => Some(from.clone()),
+            None => {
+                let config_arn = arn.endpoint_config_arn(self.config);
+                tools.endpoints().tags(&config_arn).await?.remove(tag::REPLACES)
+            }
+        };
+        let previous = from.as_deref().and_then(|from| settings.model.version_of_config(from));
+        let strategy = settings.rollout.strategy.as_str();
+        let detail = format!("The endpoint configuration is {}.", self.config);
+        // What was not replaced can't be gone back to.
+        let take_back = from.is_some().then_some(&take_back);
+        let notice = mail::deployed(&settings.model, arn.version(), previous, strategy, &detail, take_back);
+        self.end(Outcome::Deployed, &format!("served by {}", self.config), None, &notice)
+            .await?;
+        self.after_deployed().await
+    }
+
+    /// What is done once the version serves: all of it can be done again.
+    async fn after_deployed(&self) -> Result<Answer, Failure> {
+        let Work {
+            settings, tools, id, ..
+        } = self.work;
+        let arn = &self.package.arn;
+        // An alarm that went off while the old fleet was taken down was too late for SageMaker, and is no change any more for the
+        // rule that watches afterwards.
+        let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
+        let firing = alarms.iter().find(|alarm| alarm.firing);
+        let firing = firing.map(|alarm| format!("the alarm {} fires: {}", alarm.name, alarm.reason));
+        // An update can't be called off: who rejected the version meanwhile is heard now.
+        let rejected = self.package.approval == ApprovalStatus::Rejected;
+        let rejected = rejected.then(|| "rejected in the model registry while it was deployed".to_owned());
+        if let Some(reason) = firing.or(rejected) {
+            let rollback = tools
+                .rollbacks()
+                .roll_back(&settings.rollback_pipeline, arn.version(), id, &reason)
+                .await?;
+            tracing::warn!(version = arn.label(), reason, %rollback, "deployed, and taken back");
+        } else {
+            clear::clear(self.work, arn, self.config).await;
+        }
+        Ok(Answer::Done {
+            summary: format!("{} serves all traffic, by {}", arn.label(), self.config),
+            external_id: Some(self.config.to_owned()),
+            variables: BTreeMap::from([("EndpointConfigName".to_owned(), self.config.to_owned())]),
+        })
+    }
+
+    async fn rolled_back(&self, serving: &str, reason: &str) -> Result<Answer, Failure> {
+        let Work { settings, tools, .. } = self.work;
+        let arn = &self.package.arn;
+        let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
+        // SageMaker's reason names the alarm; where it does not, the one that fires now is named.
+        let alarm = alarms
+            .iter()
+            .find(|alarm| reason.contains(alarm.name.as_str()))
+            .or(alarms.iter().find(|alarm| alarm.firing));
+        let name = alarm.map(|alarm| alarm.name.as_str());
+        // What it saw when it fired: its own words while it fires, what was kept of them after.
+        let kept = self.package.metadata.get(key::ALARM);
+        let numbers = alarm.filter(|alarm| alarm.firing).map(|alarm| alarm.reason.as_str());
+        let numbers = numbers.or(kept.and_then(|kept| kept.strip_prefix(name?)?.strip_prefix(": ")));
+        let endpoint_url = arn.endpoint_console_url(settings.model.as_str());
+        let back = TakenBack {
+            serving: settings.model.version_of_config(serving),
+            alarm: name,
+            numbers,
+            reason,
+            endpoint_url: &endpoint_url,
+        };
+        let notice = mail::rolled_back(&settings.model, arn.version(), &back);
+        let by = name.map_or_else(String::new, |name| format!(" by the alarm {name}"));
+        self.end(
+            Outcome::RolledBack,
+            &format!("rolled back{by}: {reason}"),
+            Some(reason),
+            &notice,
+        )
+        .await?;
+        Err(Failure::failed(format!(
+            "{} was rolled back{by}; {serving} serves. SageMaker says: {reason}",
+            arn.label()
+        )))
+    }
+
+    async fn superseded(&self, serving: &str) -> Result<Answer, Failure> {
+        let arn = &self.package.arn;
+        let notice = mail::superseded(&self.work.settings.model, arn.version(), serving);
+        let reason = format!("superseded: {serving} serves");
+        self.end(Outcome::Superseded, &reason, None, &notice).await?;
+        Err(Failure::failed(format!(
+            "{} was superseded: another update came after it, and {serving} serves",
+            arn.label()
+        )))
+    }
+
+    async fn fail(&self, reason: &str, what_to_do: &str) -> Result<Answer, Failure> {
+        let notice = mail::release_failed(
+            &self.work.settings.model,
+            self.package.arn.version(),
+            reason,
+            what_to_do,
+        );
+        self.end(Outcome::Failed, reason, None, &notice).await?;
+        Err(Failure::configuration(format!("{reason}. {what_to_do}")))
+    }
+
+    /// Tells and marks, once: told first, so that who dies in between tells again, but nobody stays untold. `failure` is what
+    /// SageMaker said of an update that failed.
+    async fn end(&self, outcome: Outcome, reason: &str, failure: Option<&str>, notice: &Notice) -> Result<(), Failure> {
+        let Work { tools, id, .. } = self.work;
+        let metadata = &self.package.metadata;
+        if self.package.outcome_of(id) == Some(outcome) && metadata.contains_key(key::REASON) {
+            return Ok(());
+        }
+        self.work.tell(notice).await?;
+        let mut metadata = BTreeMap::from([
+            (key::OUTCOME.to_owned(), outcome.as_str().to_owned()),
+            (key::REASON.to_owned(), reason.to_owned()),
+            (key::RELEASE.to_owned(), id.to_string()),
+        ]);
+        metadata.extend(failure.map(|failure| (key::FAILURE.to_owned(), format!("{}: {failure}", id.short()))));
+        let arn = &self.package.arn;
+        if outcome == Outcome::RolledBack {
+            // Quarantine: it is not deployed again by itself, and approving it anew in the registry is what releases it.
+            tools
+                .registry()
+                .decide(arn, ApprovalStatus::Rejected, reason, &metadata)
+                .await?;
+        } else {
+            tools.registry().mark(arn, &metadata).await?;
+        }
+        tracing::info!(version = arn.label(), release = %id, outcome = outcome.as_str(), reason, "the release has ended");
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Taking a version back after it was deployed: what can be named, and the link in the mail that says it was deployed.
+//!
+//! The link claims that the holder may take back one release while it serves. It goes to all who get the notices: it can only bring
+//! back what was approved and served before. Like an approval's link it does nothing by GET, and it is nothing without its MAC.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::link::{LinkError, address, parts};
+use crate::names::{ModelPackageArn, ReleaseId, digest};
+
+/// How long the link counts.
+pub const LINK_LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// What every signed message begins with, so that the MAC of an approval's link is never one of these.
+const TAG: &[u8] = b"signalbox rollback 1\n";
+/// The longest reason, in characters: user parameters are at most 1000 in all.
+const REASON_CHARS_MAX: usize = 300;
+
+/// What is to be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undoes {
+    /// Whatever serves now.
+    Serving,
+    /// That version, if it serves.
+    Version(u32),
+}
+
+impl FromStr for Undoes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "serving" {
+            return Ok(Self::Serving);
+        }
+        let version = text.strip_prefix('v').unwrap_or(text).parse().ok();
+        version
+            .filter(|version| *version > 0)
+            .map(Self::Version)
+            .ok_or_else(|| format!("`{text}` is neither `serving` nor the number of a version"))
+    }
+}
+
+impl fmt::Display for Undoes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serving => f.write_str("serving"),
+            Self::Version(version) => write!(f, "{version}"),
+        }
+    }
+}
+
+/// A reason as it can be put into a pipeline variable that stands inside JSON: one line, without what JSON escapes.
+#[must_use]
+pub fn reason_variable(reason: &str) -> String {
+    let fit = |c: char| match c {
+        '"' => '\'',
+        '\\' => '/',
+        // CodePipeline would take it for a variable of its own.
+        '#' => ' ',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    let reason: String = reason.chars().take(REASON_CHARS_MAX).map(fit).collect();
+    // A variable has at least one character.
+    if reason.trim().is_empty() {
+        "not given".to_owned()
+    } else {
+        reason
+    }
+}
+
+/// What the link claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// The version that may be taken back.
+    #[serde(rename = "v")]
+    pub package: ModelPackageArn,
+    /// The release that deployed it.
+    #[serde(rename = "r")]
+    pub release: ReleaseId,
+    /// The first moment at which the link no longer counts.
+    #[serde(rename = "x")]
+    pub expires: Timestamp,
+}
+
+impl Claims {
+    /// The bytes that KMS signs.
+    #[must_use]
+    pub fn message(&self) -> Vec<u8> {
+        let (package, expires) = (self.package.to_string(), self.expires.to_string());
+        let parts = [package.as_bytes(), self.release.as_str().as_bytes(), expires.as_bytes()];
+        let mut message = TAG.to_vec();
+        message.extend(digest(&parts).into_bytes());
+        message
+    }
+
+    fn json(&self) -> Vec<u8> {
+        // A struct of strings can't fail to serialise; no bytes would parse as no claims.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The link's address.
+    #[must_use]
+    pub fn url(&self, page_url: &str, mac: &[u8]) -> String {
+        address(page_url, "u", &self.json(), mac)
+    }
+
+    /// Whether a query asks for a rollback: what it claims is another matter.
+    #[must_use]
+    pub fn are_in(query: &str) -> bool {
+        query.split('&').any(|part| part.starts_with("u="))
+    }
+
+    /// Reads the query of an opened link, which anybody may have written, with the MAC that KMS has to verify.
+    ///
+    /// # Errors
+    /// Where the two parts are not each there once, or are not exactly as [`url`](Self::url) writes them.
+    pub fn parse(query: &str) -> Result<(Self, Vec<u8>), LinkError> {
+        let (json, mac) = parts(query, "u")?;
+        let claims: Self = serde_json::from_slice(&json).map_err(|_| LinkError::Malformed("u"))?;
+        if claims.json() == json {
+            Ok((claims, mac))
+        } else {
+            Err(LinkError::Malformed("u"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn claims() -> Claims {
+        Claims {
+            package: "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7"
+                .parse()
+                .unwrap(),
+            release: "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap(),
+            expires: "2026-03-01T20:22:00Z".parse().unwrap(),
+        }
+    }
+
+    fn query() -> String {
+        claims().url("", &[7; 32]).trim_start_matches('?').to_owned()
+    }
+
+    #[test]
+    fn links_are_read_back() {
+        assert!(Claims::are_in(&query()));
+        assert_eq!(Claims::parse(&query()), Ok((claims(), vec![7; 32])));
+        assert_eq!(Claims::parse(&format!("{}&utm_source=mail", query())), Ok((claims(), vec![7; 32])));
+        for bad in ["", "u=", "u=e30&m=AA", "c=e30&m=AA", &format!("{0}&{0}", query())] {
+            assert!(Claims::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_no_approval_and_depends_on_every_claim() {
+        let message = claims().message();
+        assert!(message.starts_with(b"signalbox rollback 1"));
+        let others = [
+            Claims { package: claims().package.with_version(8), ..claims() },
+            Claims { release: "11234567-89ab-cdef-0123-456789abcdef".parse().unwrap(), ..claims() },
+            Claims { expires: "2026-03-01T20:23:00Z".parse().unwrap(), ..claims() },
+        ];
+        assert!(others.iter().all(|other| other.message() != message));
+    }
+
+    #[test]
+    fn versions_are_named() {
+        for (text, expected) in [
+            ("serving", Some(Undoes::Serving)),
+            ("7", Some(Undoes::Version(7))),
+            ("v7", Some(Undoes::Version(7))),
+            ("0", None),
+            ("", None),
+            ("seven", None),
+        ] {
+            assert_eq!(text.parse::<Undoes>().ok(), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the reason, the user parameters that it is put into are JSON, and short enough.
+        #[test]
+        fn reasons_stay_inside_their_json(reason in any::<String>()) {
+            let variable = reason_variable(&reason);
+            let parameters = format!(r#"{{"reason": "{variable}"}}"#);
+            let read: serde_json::Value = serde_json::from_str(&parameters).unwrap();
+            prop_assert_eq!(read["reason"].as_str(), Some(variable.as_str()));
+            prop_assert!((1..=300).contains(&variable.chars().count()));
+        }
+
+        #[test]
+        fn no_altered_link_is_the_same_link(position in 0..400usize, byte in any::<u8>()) {
+            let mut altered = query().into_bytes();
+            let position = position % altered.len();
+            altered[position] = byte;
+            if let Ok(altered) = String::from_utf8(altered)
+                && altered != query()
+                && let Ok((read, mac)) = Claims::parse(&altered)
+            {
+                prop_assert!(read.message() != claims().message() || mac != [7; 32], "{altered}");
+            }
+        }
+    }
+}
