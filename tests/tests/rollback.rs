@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 use local::cloud::Service;
 use serde_json::{Value, json};
 use tests::candidate::Candidate;
+use tests::connector::Fault;
 use tests::world::World;
 
 const ALARM: &str = "tumour-5xx";
@@ -30,7 +31,9 @@ fn release(world: &mut World, accuracy: f64, version: u32) {
 
 /// Versions 1 to 3 were deployed, one after the other; version 3 serves.
 fn three() -> World {
-    let mut world = World::with_parameters(5, &[("ApprovalTimeoutMinutes", "10080")]).unwrap().without_traffic();
+    let mut world = World::with_parameters(5, &[("ApprovalTimeoutMinutes", "10080")])
+        .unwrap()
+        .without_traffic();
     for (version, accuracy) in [(1, 0.90), (2, 0.93), (3, 0.96)] {
         release(&mut world, accuracy, version);
     }
@@ -60,7 +63,10 @@ fn executions(world: &World) -> Vec<Value> {
     let listed = world
         .call(Service::CodePipeline, "ListPipelineExecutions", &pipeline)
         .unwrap();
-    listed["pipelineExecutionSummaries"].as_array().cloned().unwrap_or_default()
+    listed["pipelineExecutionSummaries"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn status(world: &World, version: u32) -> String {
@@ -99,12 +105,23 @@ fn by_the_command_line() {
 fn by_the_link_in_the_mail() {
     let mut world = three();
     let link = world.take_back_links().pop().unwrap();
+    let older = world
+        .take_back_links()
+        .into_iter()
+        .find(|older| *older != link)
+        .unwrap();
+    let (status, page) = world.decide(&older, "take-back", "older").unwrap();
+    assert!(status == 409 && page.contains("Another version serves"), "{page}");
     for _ in 0..3 {
         let (status, page) = world.open(&link).unwrap();
         assert!(status == 200 && page.contains("Take v3 back"), "{page}");
     }
     world.run_for(SignedDuration::from_mins(30)).unwrap();
-    assert_eq!((world.serving(), executions(&world).len()), (Some(3), 0), "opening it does nothing");
+    assert_eq!(
+        (world.serving(), executions(&world).len()),
+        (Some(3), 0),
+        "opening it does nothing"
+    );
     for _ in 0..2 {
         let (status, page) = world.decide(&link, "take-back", "drifts on Sundays").unwrap();
         assert!(status == 200 && page.contains("is taken back"), "{page}");
@@ -112,9 +129,6 @@ fn by_the_link_in_the_mail() {
     back_on_2(&mut world, "drifts on Sundays");
     let (status, page) = world.decide(&link, "take-back", "again").unwrap();
     assert!(status == 409 && page.contains("taken back before"), "{page}");
-    let older = world.take_back_links().into_iter().find(|older| *older != link).unwrap();
-    let (status, page) = world.decide(&older, "take-back", "older").unwrap();
-    assert!(status == 409 && page.contains("Another version serves"), "{page}");
 }
 
 #[test]
@@ -184,7 +198,10 @@ fn an_alarm_after_a_rollback_is_told_and_goes_no_further_back() {
     world.run_for(SignedDuration::from_mins(30)).unwrap();
     assert_eq!(world.serving(), Some(2));
     assert!(mail_with(&world, "ROLLBACK FAILED").contains("name=Undoes,value=2"));
-    start_rollback(&world, &json!([{"name": "Undoes", "value": "2"}, {"name": "Reason", "value": "further back"}]));
+    start_rollback(
+        &world,
+        &json!([{"name": "Undoes", "value": "2"}, {"name": "Reason", "value": "further back"}]),
+    );
     until_outcome(&mut world, 2, "rolled-back");
     assert_eq!(world.serving(), Some(1));
 }
@@ -219,7 +236,8 @@ fn while_another_version_takes_over_it_waits_and_then_finds_nothing_to_take_back
     world
         .run_until(2, "the canary", |world| {
             let canary = |happening: &local::cloud::Happening| {
-                happening.what == "traffic-shifted" && happening.data["config"].as_str().is_some_and(|c| c.contains("-v4-"))
+                happening.what == "traffic-shifted"
+                    && happening.data["config"].as_str().is_some_and(|c| c.contains("-v4-"))
             };
             world.happenings().iter().any(canary)
         })
@@ -241,7 +259,8 @@ fn a_version_that_was_taken_back_is_released_again_by_a_person() {
     world.run_for(SignedDuration::from_hours(3)).unwrap();
     assert_eq!(world.serving(), Some(2), "by itself it is not tried again");
     let arn = world.package(3).unwrap()["ModelPackageArn"].clone();
-    let update = json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ApprovalDescription": "data mended"});
+    let update =
+        json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ApprovalDescription": "data mended"});
     world.call(Service::SageMaker, "UpdateModelPackage", &update).unwrap();
     until_outcome(&mut world, 3, "deployed");
     assert_eq!(world.serving(), Some(3));
@@ -261,7 +280,9 @@ fn the_first_version_has_none_before_it() {
 
 #[test]
 fn what_served_long_ago_is_cleared_away() {
-    let mut world = World::with_parameters(5, &[("KeepPrevious", "1")]).unwrap().without_traffic();
+    let mut world = World::with_parameters(5, &[("KeepPrevious", "1")])
+        .unwrap()
+        .without_traffic();
     for (version, accuracy) in [(1, 0.90), (2, 0.93), (3, 0.95), (4, 0.96)] {
         release(&mut world, accuracy, version);
         world.run_for(SignedDuration::from_mins(10)).unwrap();
@@ -269,7 +290,10 @@ fn what_served_long_ago_is_cleared_away() {
     let names = |operation: &str, list: &str, name: &str| -> Vec<String> {
         let listed = world.call(Service::SageMaker, operation, &json!({})).unwrap();
         let items = listed[list].as_array().cloned().unwrap_or_default();
-        let mut names: Vec<String> = items.iter().filter_map(|item| Some(item[name].as_str()?.to_owned())).collect();
+        let mut names: Vec<String> = items
+            .iter()
+            .filter_map(|item| Some(item[name].as_str()?.to_owned()))
+            .collect();
         names.sort();
         names
     };
@@ -281,4 +305,49 @@ fn what_served_long_ago_is_cleared_away() {
     start_rollback(&world, &json!([]));
     until_outcome(&mut world, 4, "rolled-back");
     assert_eq!(world.serving(), Some(3));
+}
+
+/// A rollback with that fault at every call of it, by an alarm after the end: it is found, done, marked and told all the same.
+fn everywhere(fault: Fault) {
+    let run = |faulty: Option<u64>| {
+        let mut world = World::new(5).unwrap().without_traffic();
+        release(&mut world, 0.90, 1);
+        release(&mut world, 0.95, 2);
+        let first = world.faults().calls();
+        if let Some(call) = faulty {
+            world.faults().plan(first + call, fault);
+        }
+        world.set_alarm(ALARM, "ALARM").unwrap();
+        until_outcome(&mut world, 2, "rolled-back");
+        let calls = world.faults().calls() - first;
+        world.run_for(SignedDuration::from_mins(40)).unwrap();
+        let told = world
+            .subjects()
+            .iter()
+            .any(|subject| subject.contains("v2 rolled back"));
+        let dead = world.cloud().dead_letters().len();
+        let end = (world.serving(), status(&world, 2), executions(&world).len(), dead, told);
+        (end, calls)
+    };
+    let (end, calls) = run(None);
+    assert_eq!(end, (Some(1), "Rejected".to_owned(), 1, 0, true));
+    for call in 0..calls {
+        let faulty = std::panic::catch_unwind(|| run(Some(call)).0);
+        assert_eq!(faulty.ok().as_ref(), Some(&end), "call {call} of {calls}");
+    }
+}
+
+#[test]
+fn killed_after_any_call() {
+    everywhere(Fault::KilledAfter);
+}
+
+#[test]
+fn any_call_throttled() {
+    everywhere(Fault::Throttled);
+}
+
+#[test]
+fn any_call_failed_after_having_done_what_was_asked() {
+    everywhere(Fault::FailedAfterDoing);
 }

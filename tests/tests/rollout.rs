@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that can't go on fails"
 )]
@@ -68,7 +67,11 @@ fn approve(world: &mut World, candidate: &Candidate) {
         .unwrap();
     let link = world.approval_links().pop().unwrap();
     // A person whose page breaks tries again; so does this one.
-    let decided = (0..3).any(|_| world.decide(&link, "approve", "fine").is_ok_and(|(status, _)| status == 200));
+    let decided = (0..3).any(|_| {
+        world
+            .decide(&link, "approve", "fine")
+            .is_ok_and(|(status, _)| status == 200)
+    });
     assert!(decided);
 }
 
@@ -95,7 +98,11 @@ fn bakes(world: &World) -> usize {
 }
 
 fn subjects_with(world: &World, words: &str) -> usize {
-    world.subjects().iter().filter(|subject| subject.contains(words)).count()
+    world
+        .subjects()
+        .iter()
+        .filter(|subject| subject.contains(words))
+        .count()
 }
 
 fn status(world: &World, version: u32) -> String {
@@ -109,9 +116,17 @@ fn taken_back(world: &mut World, serving: Option<u32>) {
     world.run_for(SignedDuration::from_hours(1)).unwrap();
     assert_eq!(world.serving(), serving);
     assert_eq!(status(world, 2), "Rejected", "it is in quarantine");
-    assert_eq!(subjects_with(world, "v2 rolled back"), 2, "each of the two approvers: {:?}", world.subjects());
+    assert_eq!(
+        subjects_with(world, "v2 rolled back"),
+        2,
+        "each of the two approvers: {:?}",
+        world.subjects()
+    );
     let mails = world.mails();
-    let mail = mails.iter().find(|mail| mail.subject.contains("v2 rolled back")).unwrap();
+    let mail = mails
+        .iter()
+        .find(|mail| mail.subject.contains("v2 rolled back"))
+        .unwrap();
     // The numbers, wherever they were kept: the registry's metadata takes no brackets.
     for words in [ALARM, "1 datapoint", "0.25", "/endpoints/tumour"] {
         assert!(mail.body.replace('\n', " ").contains(words), "{words}: {}", mail.body);
@@ -139,9 +154,19 @@ fn clean(case: Case) {
     let last_watch = case.shares.last().unwrap().1;
     let (full, gone) = (shifts.last().unwrap().0, serves_since(&world));
     assert!(gone.duration_since(full).as_secs() >= last_watch, "the last bake");
-    assert_eq!(subjects_with(&world, "v2 begins to take over"), 2, "{:?}", world.subjects());
+    assert_eq!(
+        subjects_with(&world, "v2 begins to take over"),
+        2,
+        "{:?}",
+        world.subjects()
+    );
     let told: usize = case.shares.iter().filter(|(_, watched)| *watched > 0).count();
-    assert_eq!(subjects_with(&world, "% of the traffic"), 2 * told, "{:?}", world.subjects());
+    assert_eq!(
+        subjects_with(&world, "% of the traffic"),
+        2 * told,
+        "{:?}",
+        world.subjects()
+    );
     assert_eq!(subjects_with(&world, "v2 deployed"), 2);
     assert!(world.cloud().dead_letters().is_empty());
 }
@@ -154,9 +179,7 @@ fn serves_since(world: &World) -> Timestamp {
 
 fn alarm_in_bake(case: Case, number: usize) {
     let mut world = case.world();
-    world
-        .run_until(12, "the bake", |world| bakes(world) == number)
-        .unwrap();
+    world.run_until(12, "the bake", |world| bakes(world) == number).unwrap();
     world.run_for(SignedDuration::from_secs(1)).unwrap();
     world.set_alarm(ALARM, "ALARM").unwrap();
     taken_back(&mut world, Some(1));
@@ -164,7 +187,9 @@ fn alarm_in_bake(case: Case, number: usize) {
     let reason = endpoint["FailureReason"].as_str().unwrap_or_default();
     assert!(reason.contains(ALARM), "SageMaker itself rolled it back: {reason}");
     let package = world.package(2).unwrap();
-    let kept = package["CustomerMetadataProperties"]["signalbox:failure"].as_str().unwrap_or_default();
+    let kept = package["CustomerMetadataProperties"]["signalbox:failure"]
+        .as_str()
+        .unwrap_or_default();
     assert!(kept.contains(ALARM), "and its reason is kept: {package}");
 }
 
@@ -181,9 +206,16 @@ fn alarm_after(case: Case, what: &str, moment: impl Fn(&World) -> bool) {
     let tags = world
         .call(Service::SageMaker, "ListTags", &json!({"ResourceArn": arn}))
         .unwrap();
-    let undoes = tags["Tags"].as_array().unwrap().iter().find(|tag| tag["Key"] == "signalbox:undoes");
+    let undoes = tags["Tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|tag| tag["Key"] == "signalbox:undoes");
     let undoes = undoes.unwrap()["Value"].as_str().unwrap_or_default();
-    assert!(undoes.contains("-v2-"), "a release of its own, linked to the one that it undoes: {undoes}");
+    assert!(
+        undoes.contains("-v2-"),
+        "a release of its own, linked to the one that it undoes: {undoes}"
+    );
     assert_eq!(rollbacks(&world), 1, "once");
 }
 
@@ -232,7 +264,12 @@ fn everywhere(case: Case, fault: Fault) {
             (!right).then(|| (call, ended.map(|(end, told, _)| (end, told)).ok()))
         })
         .collect();
-    assert!(wrong.is_empty(), "{}: {} of {calls} calls: {wrong:#?}", case.strategy, wrong.len());
+    assert!(
+        wrong.is_empty(),
+        "{}: {} of {calls} calls: {wrong:#?}",
+        case.strategy,
+        wrong.len()
+    );
 }
 
 /// Every job of update-endpoint is delivered twice.
@@ -241,7 +278,10 @@ fn duplicates(case: Case) {
     world.deliver_twice("update-endpoint");
     until_outcome(&mut world, 2, "deployed");
     world.run_for(SignedDuration::from_mins(40)).unwrap();
-    assert_eq!((world.serving(), status(&world, 2).as_str(), rollbacks(&world)), (Some(2), "Approved", 0));
+    assert_eq!(
+        (world.serving(), status(&world, 2).as_str(), rollbacks(&world)),
+        (Some(2), "Approved", 0)
+    );
     assert_eq!(subjects_with(&world, "v2 deployed"), 2, "told once");
     assert!(world.cloud().dead_letters().is_empty());
 }
@@ -285,4 +325,134 @@ strategies! {
     canary: CANARY;
     linear: LINEAR;
     rolling: ROLLING;
+}
+
+/// What the endpoint's variant is to have, as DescribeEndpoint shows it.
+fn desired(world: &World) -> u64 {
+    world.endpoint().unwrap()["ProductionVariants"][0]["DesiredInstanceCount"]
+        .as_u64()
+        .unwrap_or_default()
+}
+
+#[test]
+fn scaled_counts_are_kept() {
+    let mut world = CANARY.world();
+    until_outcome(&mut world, 2, "deployed");
+    assert_eq!(desired(&world), 4, "the template's");
+    let scale = json!({"EndpointName": "tumour", "DesiredWeightsAndCapacities": [
+        {"VariantName": "AllTraffic", "DesiredInstanceCount": 6}]});
+    world
+        .call(Service::SageMaker, "UpdateEndpointWeightsAndCapacities", &scale)
+        .unwrap();
+    world.run_for(SignedDuration::from_mins(10)).unwrap();
+    for (version, accuracy) in [(3, 0.96), (4, 0.97)] {
+        approve(&mut world, &Candidate::of_accuracy(accuracy));
+        until_outcome(&mut world, version, "deployed");
+        assert_eq!(desired(&world), 6, "v{version}");
+    }
+    let mails = world.mails();
+    let started = mails.iter().rfind(|mail| mail.subject.contains("v4 begins")).unwrap();
+    assert!(
+        started.body.replace("\n  ", " ").contains("6 instances are kept"),
+        "{}",
+        started.body
+    );
+}
+
+#[test]
+fn the_template_scales_the_endpoint_between_its_bounds() {
+    let parameters = [
+        ("EndpointMinInstances", "3"),
+        ("EndpointMaxInstances", "8"),
+        ("ScalingInvocationsPerInstance", "20"),
+    ];
+    let mut world = World::with_parameters(3, &parameters).unwrap();
+    approve(&mut world, &Candidate::of_accuracy(0.90));
+    until_outcome(&mut world, 1, "deployed");
+    let targets = world
+        .call(
+            Service::ApplicationAutoScaling,
+            "DescribeScalableTargets",
+            &json!({"ServiceNamespace": "sagemaker"}),
+        )
+        .unwrap();
+    let target = &targets["ScalableTargets"][0];
+    assert_eq!(
+        (target["MinCapacity"].as_u64(), target["MaxCapacity"].as_u64()),
+        (Some(3), Some(8))
+    );
+    // The users call 72 times a minute, which is 18 for each of the four instances; the policy aims at 20.
+    world.run_for(SignedDuration::from_hours(1)).unwrap();
+    let scaled = desired(&world);
+    assert!((3..=8).contains(&scaled), "{scaled}");
+    approve(&mut world, &Candidate::of_accuracy(0.95));
+    until_outcome(&mut world, 2, "deployed");
+    assert_eq!(world.serving(), Some(2));
+    assert!((3..=8).contains(&desired(&world)));
+    assert!(
+        world.cloud().dead_letters().is_empty(),
+        "{:?}",
+        world.cloud().dead_letters()
+    );
+}
+
+#[test]
+fn sagemakers_own_maintenance_is_waited_for() {
+    let mut world = CANARY.world();
+    until_outcome(&mut world, 2, "deployed");
+    let link = mailed(&mut world, 0.96);
+    world
+        .cloud()
+        .system_update("tumour", SignedDuration::from_mins(20))
+        .unwrap();
+    assert_eq!(world.decide(&link, "approve", "fine").unwrap().0, 200);
+    world.run_for(SignedDuration::from_mins(10)).unwrap();
+    let state = world
+        .call(
+            Service::CodePipeline,
+            "GetPipelineState",
+            &json!({"name": "tumour-release"}),
+        )
+        .unwrap();
+    assert!(state.to_string().contains("SageMaker's own maintenance"), "{state}");
+    until_outcome(&mut world, 3, "deployed");
+    assert_eq!(world.serving(), Some(3));
+}
+
+/// Pushes a candidate; the link in its mail.
+fn mailed(world: &mut World, accuracy: f64) -> String {
+    let links = world.approval_links().len();
+    world.push(&Candidate::of_accuracy(accuracy)).unwrap();
+    world
+        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
+        .unwrap();
+    world.approval_links().pop().unwrap()
+}
+
+#[test]
+fn two_releases_take_their_turns_and_neither_fails() {
+    let mut world = World::with_parameters(3, &[("RolloutWaitSeconds", "1800"), ("RolloutTimeoutSeconds", "7200")])
+        .unwrap()
+        .without_traffic();
+    approve(&mut world, &Candidate::of_accuracy(0.90));
+    until_outcome(&mut world, 1, "deployed");
+    let link = mailed(&mut world, 0.95);
+    assert_eq!(world.decide(&link, "approve", "first").unwrap().0, 200);
+    // The second is approved while the first is a canary.
+    let link = mailed(&mut world, 0.97);
+    assert_eq!(world.outcome(2), None, "it still takes over");
+    let (status, page) = world.decide(&link, "approve", "second").unwrap();
+    assert_eq!(status, 200, "{page}");
+    until_outcome(&mut world, 3, "deployed");
+    assert_eq!(
+        (world.serving(), world.outcome(2).as_deref()),
+        (Some(3), Some("deployed")),
+        "in the order of their approval"
+    );
+    let mut failed = world
+        .happenings()
+        .iter()
+        .filter(|happening| happening.what == "stage-failed");
+    assert_eq!(failed.next(), None);
+    assert!(world.cloud().dead_letters().is_empty());
 }

@@ -109,7 +109,8 @@ struct Request {
 
 impl Request {
     fn read(event: Value) -> Result<Self, anyhow::Error> {
-        let request: LambdaFunctionUrlRequest = serde_json::from_value(event).context("not a function URL's request")?;
+        let request: LambdaFunctionUrlRequest =
+            serde_json::from_value(event).context("not a function URL's request")?;
         let body = request.body.unwrap_or_default();
         let body = if request.is_base64_encoded {
             BASE64_STANDARD.decode(body).unwrap_or_default()

@@ -40,8 +40,9 @@ where
         return Ok(over(model, version, Over::Expired));
     }
     let endpoint = ports.endpoints.endpoint(model.as_str()).await?;
-    let config = claims.package.endpoint_config_name(&claims.release);
-    if endpoint.is_none_or(|endpoint| endpoint.config != config) {
+    // By its version: a version that was brought back has the rollback's configuration.
+    let serves = endpoint.and_then(|endpoint| model.version_of_config(&endpoint.config));
+    if serves != Some(version) {
         return Ok(over(model, version, Over::Replaced));
     }
     if request.method != "POST" {
@@ -51,11 +52,18 @@ where
         Ok(comment) => comment,
         Err(error) => return Ok(page::invalid_form(error)),
     };
-    let given = if comment.is_empty() { "no reason given" } else { comment.as_str() };
+    let given = if comment.is_empty() {
+        "no reason given"
+    } else {
+        comment.as_str()
+    };
     let why = format!("by the link in the mail about its deployment: {given}");
+    // The release by which it serves now, which may be a later one than the mail's: each is taken back once.
+    let release = package.release().filter(|_| package.was_deployed());
+    let release = release.unwrap_or(claims.release);
     let rollback = ports
         .releases
-        .roll_back(&settings.rollback_pipeline, version, &claims.release, &why)
+        .roll_back(&settings.rollback_pipeline, version, &release, &why)
         .await?;
     tracing::info!(version, %rollback, "its rollback was started, unless it had been");
     Ok(started(model, version, &comment))

@@ -12,18 +12,18 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::configurations::{ReadTags, tag};
+use signalbox_aws::configurations::{ReadConfigs, ReadTags, tag};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::notices::{Publish, Sns};
-use signalbox_aws::registry::{Registry, WritePackages};
+use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
 use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::event::Event;
-use signalbox_model::names::{ModelName, ModelPackageGroupArn};
+use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
-use signalbox_model::package::key;
+use signalbox_model::package::{key, of_release};
 use signalbox_model::watch::{self, Reaction, Served};
 
 /// What the template sets.
@@ -83,7 +83,7 @@ impl Function for EndpointStatus {
 /// What the handler may do.
 #[derive(Debug)]
 pub struct Ports<'a, R, E, B, N> {
-    /// Write on versions.
+    /// Read and write on versions.
     pub registry: &'a R,
     /// See the endpoint and what serves.
     pub endpoints: &'a E,
@@ -125,8 +125,8 @@ pub async fn handle<R, E, B, N>(
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
-    R: WritePackages,
-    E: ReadEndpoints + ReadTags,
+    R: ReadPackages + WritePackages,
+    E: ReadEndpoints + ReadConfigs + ReadTags,
     B: StartRollbacks,
     N: Publish,
 {
@@ -200,7 +200,7 @@ where
     let Some(((version, release), reason)) = deploying(settings, &endpoint).zip(reason) else {
         return Ok(());
     };
-    mark(settings, ports, version, (key::FAILURE, format!("{release}: {reason}"))).await
+    mark(settings, ports, version, (key::FAILURE, of_release(release, reason))).await
 }
 
 /// What people are told of a change. That a version serves is told by the release that brought it.
@@ -229,6 +229,42 @@ fn notice_of(settings: &Settings, changed: &EndpointChanged) -> Option<Notice> {
     Some(Notice::new(&format!("[signalbox] {model} {subject}"), body))
 }
 
+/// What is known of the configuration that serves that version.
+async fn served<R, E, B, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, B, N>,
+    endpoint: &Endpoint,
+    version: u32,
+) -> Result<Served, anyhow::Error>
+where
+    R: ReadPackages,
+    E: ReadConfigs + ReadTags,
+{
+    let config_arn = settings.group.endpoint_config_arn(&endpoint.config);
+    let mut tags = ports.endpoints.tags(&config_arn).await?;
+    let config = ports.endpoints.config(&endpoint.config).await?;
+    let made_at = config.and_then(|config| config.facts.made_at);
+    let release: Option<ReleaseId> = tags.get(tag::RELEASE).and_then(|release| release.parse().ok());
+    let package = match ports.registry.package(&settings.group.version(version)).await {
+        Ok(package) => Some(package),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    let deployed_at = match (package, &release) {
+        // Nothing, where its end was not told yet.
+        (Some(package), Some(release)) if package.release().as_ref() == Some(release) => package.deployed_at(release),
+        // The version's newest release is another one.
+        _ => made_at,
+    };
+    Ok(Served {
+        made_at,
+        release,
+        replaces: tags.remove(tag::REPLACES),
+        undoes: tags.remove(tag::UNDOES),
+        deployed_at,
+    })
+}
+
 /// An alarm: during an update what it saw is kept; after a deployment it has the version taken back.
 async fn guard<R, E, B, N>(
     settings: &Settings,
@@ -236,8 +272,8 @@ async fn guard<R, E, B, N>(
     event: &Event,
 ) -> Result<(), anyhow::Error>
 where
-    R: WritePackages,
-    E: ReadEndpoints + ReadTags,
+    R: ReadPackages + WritePackages,
+    E: ReadEndpoints + ReadConfigs + ReadTags,
     B: StartRollbacks,
     N: Publish,
 {
@@ -251,27 +287,22 @@ where
         tracing::info!(alarm = name, "an alarm without an endpoint");
         return Ok(());
     };
-    if let Some((version, _)) = deploying(settings, &endpoint) {
-        tracing::info!(alarm = name, version, "fired while the version is deployed; SageMaker rolls it back");
-        return mark(settings, ports, version, (key::ALARM, format!("{name}: {saw}"))).await;
+    if let Some((version, release)) = deploying(settings, &endpoint) {
+        tracing::info!(
+            alarm = name,
+            version,
+            "fired while the version is deployed; SageMaker rolls it back"
+        );
+        let kept = of_release(release, &format!("{name}: {saw}"));
+        return mark(settings, ports, version, (key::ALARM, kept)).await;
     }
-    // What is not the train's has none of its tags.
-    let mut tags = match settings.model.version_of_config(&endpoint.config) {
-        Some(_) => {
-            let config_arn = settings.group.endpoint_config_arn(&endpoint.config);
-            ports.endpoints.tags(&config_arn).await?
-        }
-        None => BTreeMap::new(),
+    let Some(version) = settings.model.version_of_config(&endpoint.config) else {
+        tracing::info!(alarm = name, config = endpoint.config, "what serves is not the train's");
+        return Ok(());
     };
-    let served = Served {
-        release: tags.get(tag::RELEASE).and_then(|release| release.parse().ok()),
-        replaces: tags.remove(tag::REPLACES),
-        undoes: tags.remove(tag::UNDOES),
-    };
+    let served = served(settings, ports, &endpoint, version).await?;
     match watch::decide(&endpoint, &served, fired, settings.guard) {
         Reaction::TakeBack(release) => {
-            let version = settings.model.version_of_config(&endpoint.config);
-            let version = version.context("a release's configuration is not named after a version")?;
             let reason = format!("the alarm {name} fired after the deployment: {saw}");
             let rollback = ports
                 .rollbacks

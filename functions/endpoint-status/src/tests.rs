@@ -5,7 +5,7 @@ use signalbox_aws::error::AwsError;
 use signalbox_aws::memory::{OneEndpoint, Packages, ReleaseTrain, Topics};
 use signalbox_model::endpoint::Pending;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
-use signalbox_model::package::{ApprovalStatus, ModelPackage};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome};
 
 use super::*;
 
@@ -19,8 +19,11 @@ const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
 /// The configurations of version 7 and of the one that it replaced.
 const NEW: &str = "churn-v7-01234567";
 const OLD: &str = "churn-v6-89abcdef";
-/// When version 7 was deployed; the alarm's event is of 13:10:40.
-const SINCE: &str = "2026-03-01T12:45:00Z";
+/// When the configuration of version 7 was made, when the version was deployed, and when the endpoint was scaled since; the alarm's
+/// event is of 13:10:40.
+const MADE: &str = "2026-03-01T12:30:00Z";
+const DEPLOYED: &str = "2026-03-01T12:45:00Z";
+const SCALED: &str = "2026-03-01T13:10:00Z";
 
 fn settings() -> Settings {
     Settings {
@@ -66,14 +69,16 @@ impl World {
                 created_at: None,
             });
         }
-        world.tag(NEW, &[(tag::RELEASE, RELEASE), (tag::REPLACES, OLD)]);
-        world.serve(NEW, SINCE);
+        world.write(7, &deployed(RELEASE, DEPLOYED));
+        world.make(NEW, MADE, &[(tag::RELEASE, RELEASE), (tag::REPLACES, OLD)]);
+        world.serve(NEW, SCALED);
         world
     }
 
     /// The same while version 7 is deployed: version 6 serves.
     fn deploying(config: &str) -> Self {
         let world = Self::new();
+        world.write(7, &[]);
         world.serve(OLD, "2026-03-01T13:00:00Z");
         let pending = Pending {
             config: config.into(),
@@ -83,17 +88,22 @@ impl World {
         world
     }
 
-    /// Puts a configuration there, with those tags.
-    fn tag(&self, name: &str, tags: &[(&str, &str)]) {
-        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    /// Puts a configuration there that was made then, with those tags.
+    fn make(&self, name: &str, made_at: &str, tags: &[(&str, &str)]) {
         let config = NewConfig {
             name: name.into(),
             base: None,
             changes: None,
-            tags: tags.collect(),
+            tags: owned(tags).into_iter().collect(),
         };
-        self.endpoint
-            .put_config(config, "2026-03-01T11:00:00Z".parse().unwrap());
+        self.endpoint.put_config(config, made_at.parse().unwrap());
+    }
+
+    /// Writes that, and nothing else, on a version.
+    fn write(&self, version: u32, metadata: &[(&str, &str)]) {
+        let mut package = self.packages.get(&arn(version)).unwrap();
+        package.metadata = owned(metadata);
+        self.packages.put(package);
     }
 
     fn serve(&self, config: &str, since: &str) {
@@ -141,14 +151,32 @@ impl World {
         self.packages.get(&arn(version)).unwrap().metadata
     }
 
+    /// Neither version has anything that this function writes.
+    fn is_unmarked(&self) -> bool {
+        let ours = |key: &String| key == key::ALARM || key == key::FAILURE;
+        ![6, 7].iter().any(|version| self.metadata(*version).keys().any(ours))
+    }
+
     /// Nothing was asked of anybody, nobody was told, nothing was marked.
     fn is_untouched(&self) -> bool {
         self.endpoint.updates().is_empty()
             && self.releases.rolled_back().is_empty()
             && self.notices().is_empty()
-            && self.metadata(6).is_empty()
-            && self.metadata(7).is_empty()
+            && self.is_unmarked()
     }
+}
+
+fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let pairs = pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    pairs.collect()
+}
+
+/// What a release that has come to a good end writes on its version.
+fn deployed<'a>(release: &'a str, at: &'a str) -> [(&'static str, &'a str); 3] {
+    let outcome = Outcome::Deployed.as_str();
+    [(key::RELEASE, release), (key::OUTCOME, outcome), (key::DEPLOYED_AT, at)]
 }
 
 #[track_caller]
@@ -220,7 +248,7 @@ async fn an_alarm_soon_after_the_deployment_has_the_version_taken_back_once() {
         &["the alarm churn-5xx fired after the deployment: ", SAW],
     );
     // The rollback itself updates, marks and tells.
-    assert!(world.endpoint.updates().is_empty() && world.notices().is_empty() && world.metadata(7).is_empty());
+    assert!(world.endpoint.updates().is_empty() && world.notices().is_empty() && world.is_unmarked());
     // Another alarm soon after is about the same deployment.
     world
         .handle(&ALARM.replace("churn-5xx", "churn-latency"))
@@ -232,46 +260,87 @@ async fn an_alarm_soon_after_the_deployment_has_the_version_taken_back_once() {
 #[tokio::test]
 async fn each_deployment_has_its_reaction() {
     const USUAL: &[(&str, &str)] = &[(tag::RELEASE, RELEASE), (tag::REPLACES, OLD)];
+    /// The release of a rollback, and the tags of what it has brought back.
+    const ROLLBACK: &str = "fedcba98-7654-3210-fedc-ba9876543210";
+    const RESCUE: &[(&str, &str)] = &[
+        (tag::RELEASE, ROLLBACK),
+        (tag::REPLACES, OLD),
+        (tag::UNDOES, "churn-v8-00000008"),
+    ];
     let take_back = "take back";
-    for (tags, since, expected) in [
-        (USUAL, SINCE, take_back),
-        // Within the hour to the second.
-        (USUAL, "2026-03-01T12:10:40Z", take_back),
-        (USUAL, "2026-03-01T12:10:39Z", "nothing"),
-        (USUAL, "2026-03-01T13:10:40Z", take_back),
-        // It fired before this configuration served.
-        (USUAL, "2026-03-01T13:10:41Z", "nothing"),
+    let brought_back =
+        "churn-v7-01234567 was brought back in place of churn-v8-00000008, and the alarm fires with it too";
+    let told = |at| deployed(RELEASE, at).to_vec();
+    let untold = || vec![(key::GATE, "held")];
+    // The configuration's tags, when it was made, what is written on the version.
+    for (tags, made_at, written, expected) in [
+        (USUAL, MADE, told(DEPLOYED), take_back),
+        // Within the hour to the second, whenever the endpoint was scaled since and the configuration made.
+        (USUAL, "2026-03-01T10:00:00Z", told("2026-03-01T12:10:40Z"), take_back),
+        (USUAL, "2026-03-01T10:00:00Z", told("2026-03-01T12:10:39Z"), "nothing"),
+        // It fired as the version took over, and is heard after that is told.
+        (USUAL, MADE, told("2026-03-01T13:10:41Z"), take_back),
+        // The release has not looked yet.
+        (USUAL, MADE, untold(), take_back),
+        (USUAL, "2026-03-01T13:10:40Z", untold(), take_back),
+        // It fired before this configuration was made.
+        (USUAL, "2026-03-01T13:10:41Z", untold(), "nothing"),
+        (USUAL, "2026-03-01T13:10:41Z", told("2026-03-01T13:10:42Z"), "nothing"),
+        // When another release of the version was deployed says nothing of this one: what was made is what is known.
+        (
+            USUAL,
+            "2026-03-01T12:10:40Z",
+            deployed(ROLLBACK, "2026-03-01T13:00:00Z").to_vec(),
+            take_back,
+        ),
+        (
+            USUAL,
+            "2026-03-01T12:10:39Z",
+            deployed(ROLLBACK, "2026-03-01T13:00:00Z").to_vec(),
+            "nothing",
+        ),
         (
             &[(tag::RELEASE, RELEASE)],
-            SINCE,
+            MADE,
+            told(DEPLOYED),
             "churn-v7-01234567 is the first that served: there is nothing to go back to",
         ),
+        // Brought back by a rollback, long after its own release.
+        (RESCUE, MADE, told("2026-02-01T00:00:00Z"), brought_back),
         (
-            &[
-                (tag::RELEASE, RELEASE),
-                (tag::REPLACES, OLD),
-                (tag::UNDOES, "churn-v8-00000008"),
-            ],
-            SINCE,
-            "churn-v7-01234567 was brought back in place of churn-v8-00000008, and the alarm fires with it too",
+            RESCUE,
+            "2026-03-01T12:10:40Z",
+            told("2026-02-01T00:00:00Z"),
+            brought_back,
         ),
+        (RESCUE, "2026-03-01T12:10:39Z", told("2026-02-01T00:00:00Z"), "nothing"),
         (
-            &[(tag::RELEASE, RELEASE), (tag::UNDOES, "churn-v8-00000008")],
+            &[(tag::RELEASE, ROLLBACK), (tag::UNDOES, "churn-v8-00000008")],
             "2026-03-01T12:10:39Z",
+            told("2026-02-01T00:00:00Z"),
             "nothing",
         ),
         // Not deployed by a release, whatever it is called.
-        (&[], SINCE, "nothing"),
-        (&[(tag::REPLACES, OLD)], SINCE, "nothing"),
-        (&[(tag::RELEASE, "by hand"), (tag::REPLACES, OLD)], SINCE, "nothing"),
+        (&[], MADE, told(DEPLOYED), "nothing"),
+        (&[(tag::REPLACES, OLD)], MADE, told(DEPLOYED), "nothing"),
+        (
+            &[(tag::RELEASE, "by hand"), (tag::REPLACES, OLD)],
+            MADE,
+            told(DEPLOYED),
+            "nothing",
+        ),
     ] {
         let world = World::new();
-        world.tag(NEW, tags);
-        world.serve(NEW, since);
+        world.make(NEW, made_at, tags);
+        world.write(7, &written);
         world.handle(ALARM).await.unwrap();
         match expected {
-            "take back" => assert_eq!(world.releases.rolled_back().len(), 1, "{tags:?} since {since}"),
-            "nothing" => assert!(world.is_untouched(), "{tags:?} since {since}"),
+            "take back" => assert_eq!(
+                world.releases.rolled_back().len(),
+                1,
+                "{tags:?} made {made_at}, {written:?}"
+            ),
+            "nothing" => assert!(world.is_untouched(), "{tags:?} made {made_at}, {written:?}"),
             reason => {
                 let notices = world.notices();
                 assert_eq!(notices.len(), 1, "{notices:?}");
@@ -286,6 +355,31 @@ async fn each_deployment_has_its_reaction() {
             }
         }
     }
+}
+
+/// What serves is what served before; its own guard time may not be over.
+#[tokio::test]
+async fn an_alarm_of_an_update_that_was_rolled_back_is_not_held_against_what_serves() {
+    for (modified_at, rolled_back) in [
+        ("2026-03-01T13:10:39Z", 1),
+        ("2026-03-01T13:10:40Z", 0),
+        ("2026-03-01T13:11:00Z", 0),
+    ] {
+        let world = World::new();
+        world.serve(NEW, modified_at);
+        world.change(|endpoint| endpoint.failure_reason = Some("The alarm churn-5xx fired.".into()));
+        world.handle(ALARM).await.unwrap();
+        assert_eq!(world.releases.rolled_back().len(), rolled_back, "{modified_at}");
+        assert!(world.notices().is_empty() && world.is_unmarked());
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_gone_is_left_alone() {
+    let world = World::new();
+    world.serve("churn-v7-11111111", SCALED);
+    world.handle(ALARM).await.unwrap();
+    assert!(world.is_untouched());
 }
 
 #[tokio::test]
@@ -308,11 +402,13 @@ async fn an_alarm_during_a_deployment_is_kept_on_the_version_that_is_deployed() 
             world.handle(ALARM).await.unwrap();
             let metadata = world.metadata(7);
             assert_eq!(metadata.len(), 1, "{metadata:?}");
-            // As much of it as customer metadata takes.
-            contains(
-                &metadata[key::ALARM],
-                &["churn-5xx: Threshold Crossed: 1 out of the last 1 datapoints  0.31 "],
-            );
+            // The release that it is of reads it back, as much of it as customer metadata takes.
+            let kept = world.packages.get(&arn(7)).unwrap();
+            let (alarm, saw) = kept.alarm_of(&RELEASE.parse().unwrap()).unwrap();
+            assert_eq!(alarm, "churn-5xx");
+            contains(saw, &["Threshold Crossed: 1 out of the last 1 datapoints  0.31 "]);
+            let another = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+            assert_eq!(kept.alarm_of(&another), None);
         }
         // SageMaker watches the same alarm, and the release tells.
         assert!(world.releases.rolled_back().is_empty() && world.notices().is_empty());
@@ -366,7 +462,7 @@ async fn an_event_of_a_rollback_that_is_over_keeps_nothing() {
     };
     for world in [over, gone] {
         world.handle(ROLLING_BACK).await.unwrap();
-        assert!(world.metadata(6).is_empty() && world.metadata(7).is_empty());
+        assert!(world.is_unmarked());
         assert_eq!(world.notices().len(), 1, "it is told all the same");
     }
 }
@@ -377,10 +473,10 @@ async fn what_is_not_the_trains_is_left_alone() {
         // Whatever its tags say: they are not the train's, and can't be read.
         let tags = [(tag::RELEASE, RELEASE), (tag::REPLACES, OLD)];
         let serving = World::new();
-        serving.tag(config, &tags);
-        serving.serve(config, SINCE);
+        serving.make(config, MADE, &tags);
+        serving.serve(config, SCALED);
         let deploying = World::deploying(config);
-        deploying.tag(config, &tags);
+        deploying.make(config, MADE, &tags);
         for world in [serving, deploying] {
             world.handle(ALARM).await.unwrap();
             assert!(world.is_untouched(), "{config}");
@@ -388,7 +484,7 @@ async fn what_is_not_the_trains_is_left_alone() {
         let world = World::deploying(config);
         world.change(|endpoint| endpoint.status = Status::RollingBack);
         world.handle(ROLLING_BACK).await.unwrap();
-        assert!(world.metadata(6).is_empty() && world.metadata(7).is_empty(), "{config}");
+        assert!(world.is_unmarked(), "{config}");
     }
 }
 

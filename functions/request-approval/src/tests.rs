@@ -24,6 +24,7 @@ fn settings(mode: Mode) -> Settings {
         bake_seconds: 600,
         timeout_seconds: 3600,
         alarms: vec!["churn-5xx".into()],
+        unguarded_serverless: false,
     };
     let policies = Policies {
         model: "churn".parse().unwrap(),

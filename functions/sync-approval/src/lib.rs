@@ -213,12 +213,17 @@ where
         return Ok(());
     };
     let endpoint = ports.endpoints.endpoint(settings.model.as_str()).await?;
-    if endpoint.is_none_or(|endpoint| endpoint.config != arn.endpoint_config_name(&release)) {
+    // By its version: a version that was brought back has the rollback's configuration.
+    let serves = endpoint.and_then(|endpoint| settings.model.version_of_config(&endpoint.config));
+    if serves != Some(arn.version()) {
         tracing::info!(version = arn.label(), "rejected, and does not serve");
         return Ok(());
     }
     let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
-    let reason = format!("rejected in the model registry: {}", description.unwrap_or("no reason given"));
+    let reason = format!(
+        "rejected in the model registry: {}",
+        description.unwrap_or("no reason given")
+    );
     let rollback = ports
         .releases
         .roll_back(&settings.rollback_pipeline, arn.version(), &release, &reason)

@@ -15,6 +15,8 @@ const TOKEN: &str = "1a2b3c4d-573f-4ea7-a67e-9d2a4e0d5b57";
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
 /// The configuration with which that release serves version 7.
 const NEW: &str = "churn-v7-01234567";
+/// The configuration with which a rollback of version 8 has brought it back.
+const BACK: &str = "churn-v7-fedcba98";
 
 fn arn(version: u32) -> ModelPackageArn {
     format!("arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/{version}")
@@ -299,8 +301,9 @@ async fn the_version_that_serves_is_taken_back_once_when_it_is_rejected() {
         (Some(""), "rejected in the model registry: no reason given"),
         (None, "rejected in the model registry: no reason given"),
     ] {
-        for other_waits in [false, true] {
+        for (other_waits, config) in [(false, NEW), (true, NEW), (false, BACK), (true, BACK)] {
             let world = World::serving();
+            world.serve(config);
             world.reject(description);
             if other_waits {
                 world.wait(8);
@@ -344,9 +347,9 @@ async fn the_version_that_serves_is_taken_back_whatever_is_under_way() {
 #[tokio::test]
 async fn a_rejected_version_that_does_not_serve_changes_nothing() {
     type Change = fn(&World);
-    let table: [(&str, Change); 9] = [
+    let table: [(&str, Change); 10] = [
         ("another version serves", |world| world.serve("churn-v8-00000008")),
-        ("another release of it serves", |world| world.serve("churn-v7-11111111")),
+        ("another model's version", |world| world.serve("other-v7-01234567")),
         ("made by hand", |world| world.serve("by-hand")),
         ("it was not released", |world| {
             world.change(|package| package.metadata.clear())
@@ -360,6 +363,16 @@ async fn a_rejected_version_that_does_not_serve_changes_nothing() {
         }),
         ("being deployed", |world| {
             world.change(|package| drop(package.metadata.remove(key::OUTCOME)));
+        }),
+        ("being brought back", |world| {
+            world.serve("churn-v8-00000008");
+            let mut endpoint = world.endpoint.get().unwrap();
+            endpoint.status = Status::Updating;
+            endpoint.pending = Some(Pending {
+                config: BACK.to_owned(),
+                ..Pending::default()
+            });
+            world.endpoint.set(endpoint);
         }),
         ("metadata was written, no more", |_| {}),
         ("approved again meanwhile", |world| {

@@ -20,7 +20,9 @@ use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
+use signalbox_aws::scaling::{AutoScaling, ScaleVariants};
 use signalbox_model::job::Job;
+use signalbox_model::mail;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::reconcile::Progress;
@@ -42,6 +44,7 @@ pub struct UpdateEndpoint {
     alarms: Alarms,
     notices: Sns,
     rollbacks: Releases,
+    scaling: AutoScaling,
     macs: Macs,
     clock: ServerClock,
 }
@@ -57,6 +60,7 @@ impl Function for UpdateEndpoint {
             alarms: Alarms::new(sdk),
             notices: Sns::new(sdk),
             rollbacks: Releases::new(sdk),
+            scaling: AutoScaling::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
             clock,
         })
@@ -90,6 +94,8 @@ pub trait Tools {
     type Notices: Publish;
     /// Starts the rollback of what was just deployed.
     type Rollbacks: StartRollbacks;
+    /// Has the variant scaled.
+    type Scaling: ScaleVariants;
     /// Signs the link that takes a deployment back.
     type Macs: GenerateMac;
     /// Knows the time.
@@ -106,6 +112,8 @@ pub trait Tools {
     /// The port.
     fn rollbacks(&self) -> &Self::Rollbacks;
     /// The port.
+    fn scaling(&self) -> &Self::Scaling;
+    /// The port.
     fn macs(&self) -> &Self::Macs;
     /// The port.
     fn clock(&self) -> &Self::Clock;
@@ -117,6 +125,7 @@ impl Tools for UpdateEndpoint {
     type Alarms = Alarms;
     type Notices = Sns;
     type Rollbacks = Releases;
+    type Scaling = AutoScaling;
     type Macs = Macs;
     type Clock = ServerClock;
 
@@ -138,6 +147,10 @@ impl Tools for UpdateEndpoint {
 
     fn rollbacks(&self) -> &Releases {
         &self.rollbacks
+    }
+
+    fn scaling(&self) -> &AutoScaling {
+        &self.scaling
     }
 
     fn macs(&self) -> &Macs {
@@ -221,6 +234,23 @@ impl<T: Tools> Work<'_, T> {
         let topic = &self.settings.notices_topic_arn;
         self.tools.notices().publish(topic, notice, &Default::default()).await?;
         Ok(())
+    }
+
+    /// Has the variant scaled as the template says, where it says so. What serves goes on serving if that can't be: people are told.
+    async fn scale(&self) -> Result<(), Failure> {
+        let settings = self.settings;
+        let Some(scaling) = &settings.capacity.scaling else {
+            return Ok(());
+        };
+        let (endpoint, variant) = (settings.model.as_str(), settings.variant_name.as_str());
+        match self.tools.scaling().scale(endpoint, variant, scaling).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "the variant is not scaled");
+                self.tell(&mail::not_scaled(&settings.model, &error.to_string())).await
+            }
+        }
     }
 
     /// Tells of progress: what it is about goes on, told or not.

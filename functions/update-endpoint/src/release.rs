@@ -6,17 +6,19 @@ use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
 use signalbox_aws::configurations::{MakeConfigs, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, tag};
 use signalbox_aws::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
-use signalbox_aws::error::ErrorKind;
+use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
 use signalbox_aws::macs::GenerateMac;
 use signalbox_aws::registry::{ReadPackages, WritePackages};
 use signalbox_aws::releases::StartRollbacks;
+use signalbox_aws::scaling::ScaleVariants;
 use signalbox_model::capacity::{self, Fleet};
 use signalbox_model::endpoint::Endpoint;
+use signalbox_model::happening::Shift;
 use signalbox_model::mail::{self, TakeBack, TakenBack};
 use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
-use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key};
+use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key, of_release};
 use signalbox_model::reconcile::{self, Progress, Step, Wanted};
 use signalbox_model::rollout::{self, Update};
 use signalbox_model::undo::{Claims, LINK_LIFETIME};
@@ -42,8 +44,29 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         );
         return Err(Failure::configuration(reason));
     }
-    let package = tools.registry().package(arn).await?;
     let config = arn.endpoint_config_name(id);
+    // The endpoint first: what fires until then is on the version when that is read.
+    let endpoint = tools.endpoints().endpoint(settings.model.as_str()).await?;
+    let decide = |wanted: &Wanted<'_>| {
+        let now = tools.clock().now();
+        reconcile::decide(endpoint.as_ref(), wanted, progress, &settings.rollout, now)
+    };
+    let wanted = Wanted {
+        config: &config,
+        made_at: None,
+        serving_made_at: None,
+        failure: None,
+    };
+    // While it waits, and it mostly does, the version need not be read.
+    if let Step::Wait {
+        summary,
+        percent,
+        shift,
+    } = decide(&wanted)
+    {
+        return Ok(wait(work, arn.version(), summary, percent, shift).await);
+    }
+    let package = tools.registry().package(arn).await?;
     let release = Release {
         work,
         package: &package,
@@ -55,21 +78,9 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
             Err(failure) => Err(failure),
         };
     }
-    let endpoint = tools.endpoints().endpoint(settings.model.as_str()).await?;
     let wanted = Wanted {
-        config: &config,
-        made_at: None,
-        serving_made_at: None,
         failure: package.failure_of(id),
-    };
-    let decide = |wanted: &Wanted<'_>| {
-        reconcile::decide(
-            endpoint.as_ref(),
-            wanted,
-            progress,
-            &settings.rollout,
-            tools.clock().now(),
-        )
+        ..wanted
     };
     let mut step = decide(&wanted);
     if matches!(step, Step::Create | Step::Update { .. }) {
@@ -101,18 +112,28 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
             summary,
             percent,
             shift,
-        } => {
-            let mut progress = progress.clone();
-            if let Some(shift) = shift.filter(|shift| progress.told != Some(*shift)) {
-                let notice = mail::traffic_shifted(&settings.model, arn.version(), shift.share, shift.watched_seconds);
-                work.mention(&notice).await;
-                progress.told = Some(shift);
-            }
-            Ok(work.going_on(&progress, summary, percent))
-        }
+        } => Ok(wait(work, arn.version(), summary, percent, shift).await),
         // Decided above, and taken.
         Step::Create | Step::Update { .. } => Ok(work.going_on(progress, format!("{config}: looking again"), 0)),
     }
+}
+
+/// Goes on, and tells of a share of the traffic that was not told of yet.
+async fn wait<T: Tools>(
+    work: &Work<'_, T>,
+    version: u32,
+    summary: String,
+    percent: u8,
+    shift: Option<Shift>,
+) -> Answer {
+    let mut progress = work.progress.clone();
+    if let Some(shift) = shift.filter(|shift| progress.told != Some(*shift)) {
+        let model = &work.settings.model;
+        let notice = mail::traffic_shifted(model, version, shift.share, shift.watched_seconds);
+        work.mention(&notice).await;
+        progress.told = Some(shift);
+    }
+    work.going_on(&progress, summary, percent)
 }
 
 /// One release of one version.
@@ -129,6 +150,8 @@ struct Prepared {
     update: Update,
     /// What is worth telling of the plan.
     notes: Vec<String>,
+    /// Whether the variant is scaled, and gets another instance type.
+    changes_instance_type: bool,
     made_at: Option<jiff::Timestamp>,
     serving_made_at: Option<jiff::Timestamp>,
 }
@@ -139,13 +162,11 @@ impl<T: Tools> Release<'_, T> {
         let label = self.package.arn.label();
         match self.package.outcome_of(self.work.id)? {
             Outcome::Deployed => Some(Ok(())),
-            Outcome::RolledBack => Some(Err(Failure::failed(format!(
-                "{label} was rolled back: {}",
-                self.package
-                    .metadata
-                    .get(key::REASON)
-                    .map_or("no reason is kept", String::as_str)
-            )))),
+            Outcome::RolledBack => {
+                let reason = self.package.metadata.get(key::REASON);
+                let reason = reason.map_or("rolled back; no reason is kept", String::as_str);
+                Some(Err(Failure::failed(format!("{label} was taken back: {reason}"))))
+            }
             // A failed stage is retried, and what stood in its way may be gone.
             _ => None,
         }
@@ -185,19 +206,19 @@ impl<T: Tools> Release<'_, T> {
             _ => None,
         };
         let facts = serving.as_ref().map(|serving| &serving.facts);
-        let several = facts.filter(|facts| facts.variants.len() > 1);
-        if let Some(facts) = several.filter(|facts| {
-            !facts
+        let served_by = facts.and_then(|facts| {
+            facts
                 .variants
                 .iter()
-                .any(|variant| variant.name == settings.variant_name)
-        }) {
+                .find(|variant| variant.name == settings.variant_name)
+        });
+        if let (Some(facts), None) = (facts, served_by) {
             let names: Vec<_> = facts.variants.iter().map(|variant| variant.name.as_str()).collect();
             return Ok(Err(format!(
-                "the endpoint has the variants {}, but none is called {}, so that it can't be told which one is to be replaced; set \
-                 VariantName to one of them",
-                names.join(", "),
-                settings.variant_name
+                "no variant of the endpoint is called {}, and SageMaker keeps the names in an update with alarms; set VariantName to \
+                 what it has: {}",
+                settings.variant_name,
+                names.join(", ")
             )));
         }
         let fleet = capacity::fleet(&settings.capacity, &settings.variant_name, endpoint, facts);
@@ -206,13 +227,6 @@ impl<T: Tools> Release<'_, T> {
             Ok(update) => update,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let served_by = facts.and_then(|facts| {
-            let named = facts
-                .variants
-                .iter()
-                .find(|variant| variant.name == settings.variant_name);
-            named.or(facts.variants.first())
-        });
         let network = match (&settings.network, served_by) {
             (Some(network), _) => network.clone(),
             (None, Some(variant)) => tools.endpoints().network(&variant.model).await?,
@@ -237,12 +251,18 @@ impl<T: Tools> Release<'_, T> {
             Vec::new()
         };
         let serving_made_at = facts.and_then(|facts| facts.made_at);
+        // Several types have no name of their own, and become one.
+        let another_type = served_by.is_some_and(|variant| {
+            !variant.serverless && variant.instance_type.as_deref() != Some(settings.instance_type.as_str())
+        });
+        let changes_instance_type = settings.capacity.scaling.is_some() && another_type;
         let config = self.new_config(serving, model, &fleet, step);
         let made_at = tools.endpoints().make_config(&config).await?;
         Ok(Ok(Prepared {
             fleet,
             update,
             notes,
+            changes_instance_type,
             made_at,
             serving_made_at,
         }))
@@ -277,16 +297,10 @@ impl<T: Tools> Release<'_, T> {
         let Work { settings, tools, .. } = self.work;
         let instances = prepared.fleet.instances;
         let plan = format!("a new endpoint with {instances} x {}", settings.instance_type);
-        let notice = mail::rollout_started(
-            &settings.model,
-            self.package.arn.version(),
-            None,
-            &plan,
-            &prepared.notes,
-        );
-        self.work.mention(&notice).await;
+        let version = self.package.arn.version();
+        let started = mail::rollout_started(&settings.model, version, None, &plan, &prepared.notes);
         let created = tools.endpoints().create(settings.model.as_str(), self.config).await;
-        self.asked(created, None).await
+        self.asked(created, None, &started).await
     }
 
     async fn update(&self, prepared: &Prepared, from: &str) -> Result<Answer, Failure> {
@@ -297,26 +311,31 @@ impl<T: Tools> Release<'_, T> {
         };
         let serving = settings.model.version_of_config(from);
         let version = self.package.arn.version();
-        let notice = mail::rollout_started(&settings.model, version, serving, &plan, &prepared.notes);
-        self.work.mention(&notice).await;
+        let started = mail::rollout_started(&settings.model, version, serving, &plan, &prepared.notes);
+        if prepared.changes_instance_type {
+            // SageMaker refuses another instance type while the variant is scaled; at the end it is again.
+            let (endpoint, variant) = (settings.model.as_str(), settings.variant_name.as_str());
+            tools.scaling().stop_scaling(endpoint, variant).await?;
+        }
         let updated = tools
             .endpoints()
             .update(settings.model.as_str(), self.config, &prepared.update)
             .await;
-        self.asked(updated, Some(from)).await
+        if prepared.changes_instance_type && updated.as_ref().is_err_and(AwsError::is_final) {
+            // What serves goes on serving, and is scaled as before.
+            self.work.scale().await?;
+        }
+        self.asked(updated, Some(from), &started).await
     }
 
     /// What SageMaker said to the request.
-    async fn asked(
-        &self,
-        done: Result<(), signalbox_aws::error::AwsError>,
-        from: Option<&str>,
-    ) -> Result<Answer, Failure> {
+    async fn asked(&self, done: Result<(), AwsError>, from: Option<&str>, started: &Notice) -> Result<Answer, Failure> {
         let Work { settings, progress, .. } = self.work;
         let config = self.config;
         match done {
             Ok(()) => {
                 tracing::info!(config, strategy = settings.rollout.strategy.as_str(), "asked for");
+                self.work.mention(started).await;
                 let progress = Progress {
                     asked: true,
                     from: from.map(str::to_owned),
@@ -378,19 +397,22 @@ impl<T: Tools> Release<'_, T> {
 
     /// What is done once the version serves: all of it can be done again.
     async fn after_deployed(&self) -> Result<Answer, Failure> {
+        self.work.scale().await?;
         let Work {
             settings, tools, id, ..
         } = self.work;
         let arn = &self.package.arn;
         // An alarm that went off while the old fleet was taken down was too late for SageMaker, and is no change any more for the
-        // rule that watches afterwards.
+        // rule that watches afterwards: it fires still, or was kept.
         let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
         let firing = alarms.iter().find(|alarm| alarm.firing);
-        let firing = firing.map(|alarm| format!("the alarm {} fires: {}", alarm.name, alarm.reason));
+        let firing = firing.map(|alarm| (alarm.name.as_str(), alarm.reason.as_str()));
+        let fired = firing.or(self.package.alarm_of(id));
+        let fired = fired.map(|(alarm, saw)| format!("the alarm {alarm} fired as the version took over: {saw}"));
         // An update can't be called off: who rejected the version meanwhile is heard now.
         let rejected = self.package.approval == ApprovalStatus::Rejected;
         let rejected = rejected.then(|| "rejected in the model registry while it was deployed".to_owned());
-        if let Some(reason) = firing.or(rejected) {
+        if let Some(reason) = fired.or(rejected) {
             let rollback = tools
                 .rollbacks()
                 .roll_back(&settings.rollback_pipeline, arn.version(), id, &reason)
@@ -417,9 +439,9 @@ impl<T: Tools> Release<'_, T> {
             .or(alarms.iter().find(|alarm| alarm.firing));
         let name = alarm.map(|alarm| alarm.name.as_str());
         // What it saw when it fired: its own words while it fires, what was kept of them after.
-        let kept = self.package.metadata.get(key::ALARM);
+        let kept = self.package.alarm_of(self.work.id);
         let numbers = alarm.filter(|alarm| alarm.firing).map(|alarm| alarm.reason.as_str());
-        let numbers = numbers.or(kept.and_then(|kept| kept.strip_prefix(name?)?.strip_prefix(": ")));
+        let numbers = numbers.or(kept.filter(|(kept, _)| name == Some(*kept)).map(|(_, saw)| saw));
         let endpoint_url = arn.endpoint_console_url(settings.model.as_str());
         let back = TakenBack {
             serving: settings.model.version_of_config(serving),
@@ -429,6 +451,7 @@ impl<T: Tools> Release<'_, T> {
             endpoint_url: &endpoint_url,
         };
         let notice = mail::rolled_back(&settings.model, arn.version(), &back);
+        self.work.scale().await?;
         let by = name.map_or_else(String::new, |name| format!(" by the alarm {name}"));
         self.end(
             Outcome::RolledBack,
@@ -444,8 +467,19 @@ impl<T: Tools> Release<'_, T> {
     }
 
     async fn superseded(&self, serving: &str) -> Result<Answer, Failure> {
+        let Work { settings, tools, .. } = self.work;
         let arn = &self.package.arn;
-        let notice = mail::superseded(&self.work.settings.model, arn.version(), serving);
+        if settings.model.version_of_config(serving).is_some() {
+            let tags = tools.endpoints().tags(&arn.endpoint_config_arn(serving)).await?;
+            if tags.get(tag::UNDOES).is_some_and(|undone| undone == self.config) {
+                // Faster than our look: the rollback marks the version and tells.
+                return Err(Failure::failed(format!(
+                    "{} was deployed and taken back at once; {serving} serves",
+                    arn.label()
+                )));
+            }
+        }
+        let notice = mail::superseded(&settings.model, arn.version(), serving);
         let reason = format!("superseded: {serving} serves");
         self.end(Outcome::Superseded, &reason, None, &notice).await?;
         Err(Failure::failed(format!(
@@ -479,7 +513,10 @@ impl<T: Tools> Release<'_, T> {
             (key::REASON.to_owned(), reason.to_owned()),
             (key::RELEASE.to_owned(), id.to_string()),
         ]);
-        metadata.extend(failure.map(|failure| (key::FAILURE.to_owned(), format!("{}: {failure}", id.short()))));
+        metadata.extend(failure.map(|failure| (key::FAILURE.to_owned(), of_release(id.short(), failure))));
+        if outcome == Outcome::Deployed {
+            metadata.insert(key::DEPLOYED_AT.to_owned(), tools.clock().now().to_string());
+        }
         let arn = &self.package.arn;
         if outcome == Outcome::RolledBack {
             // Quarantine: it is not deployed again by itself, and approving it anew in the registry is what releases it.

@@ -9,9 +9,10 @@ use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
 use signalbox_aws::configurations::{MakeConfigs, NewConfig, ReadConfigs, ReadTags, tag};
 use signalbox_aws::endpoints::{ReadEndpoints, UpdateEndpoints};
-use signalbox_aws::error::ErrorKind;
+use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
 use signalbox_aws::registry::{ReadPackages, WritePackages};
+use signalbox_aws::scaling::ScaleVariants;
 use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::mail::{self, TakenBack};
 use signalbox_model::names::ModelPackageArn;
@@ -99,12 +100,17 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
         let what_to_do = "Approve that version, or a better one, in the model registry: its release makes a new one.";
         return fail(work, &reason, what_to_do).await;
     };
-    let serverless = base.facts.variants.iter().any(|variant| variant.is_serverless());
+    let serverless = base.facts.variants.iter().any(|variant| variant.serverless);
     let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
     let mut update = rollout::rescue(&settings.rollout, &alarms);
     if serverless {
         update.deployment = None;
         update.keep_count = false;
+    }
+    if settings.capacity.scaling.is_some() {
+        // The instance type that served well may be another one, and SageMaker refuses that while the variant is scaled.
+        let (endpoint, variant) = (model.as_str(), settings.variant_name.as_str());
+        tools.scaling().stop_scaling(endpoint, variant).await?;
     }
     let made_at = tools.endpoints().make_config(&exchange.new_config(work, base)).await?;
     // The configuration was there: an earlier try made it, and may have asked.
@@ -116,11 +122,15 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
     let notes = [format!("v{version} is taken back: {reason}")];
     let notice = mail::rollout_started(model, back_to, Some(version), "all at once", &notes);
     work.mention(&notice).await;
-    match tools
+    let updated = tools
         .endpoints()
         .update(model.as_str(), &exchange.config, &update)
-        .await
-    {
+        .await;
+    if updated.as_ref().is_err_and(AwsError::is_final) {
+        // What serves goes on serving, and is scaled as before.
+        work.scale().await?;
+    }
+    match updated {
         Ok(()) => {
             tracing::info!(config = exchange.config, undone = exchange.undone, "asked for");
             let progress = Progress {
@@ -291,6 +301,7 @@ async fn over<T: Tools>(work: &Work<'_, T>, step: Step) -> Result<Answer, Failur
     match step {
         Step::Wait { summary, percent, .. } => Ok(work.going_on(&work.progress, summary, percent)),
         Step::RolledBack { serving, reason } => {
+            work.scale().await?;
             let reason = format!("SageMaker took the rollback itself back, and {serving} serves: {reason}");
             fail(
                 work,
@@ -321,13 +332,18 @@ async fn done<T: Tools>(work: &Work<'_, T>, config: &str, reason: &str) -> Resul
         .endpoints()
         .tags(&settings.group.endpoint_config_arn(config))
         .await?;
-    let undone = tags
-        .get(tag::UNDOES)
-        .and_then(|undone| settings.model.version_of_config(undone));
+    let named = tags.get(tag::UNDOES);
+    let undone = named.and_then(|undone| settings.model.version_of_config(undone));
     let serving = settings.model.version_of_config(config);
-    if let Some(version) = undone {
-        mark(work, &settings.group.version(version), serving, reason).await?;
+    if let Some((named, version)) = named.zip(undone) {
+        let mut tags = tools
+            .endpoints()
+            .tags(&settings.group.endpoint_config_arn(named))
+            .await?;
+        let release = tags.remove(tag::RELEASE).filter(|_| !tags.contains_key(tag::UNDOES));
+        mark(work, &settings.group.version(version), release, serving, reason).await?;
     }
+    work.scale().await?;
     tracing::info!(rollback = %id, config, undone, "taken back");
     let version = |version: Option<u32>| version.map_or_else(|| "another".to_owned(), |version| format!("v{version}"));
     Ok(Answer::Done {
@@ -341,9 +357,12 @@ async fn done<T: Tools>(work: &Work<'_, T>, config: &str, reason: &str) -> Resul
     })
 }
 
+/// Marks a version as taken back, and tells. `release` is the one that brought it: where the rollback was faster than that one's own
+/// look, nobody else has said whose outcome it is.
 async fn mark<T: Tools>(
     work: &Work<'_, T>,
     arn: &ModelPackageArn,
+    release: Option<String>,
     serving: Option<u32>,
     reason: &str,
 ) -> Result<(), Failure> {
@@ -380,7 +399,7 @@ async fn mark<T: Tools>(
         (key::REASON.to_owned(), reason.to_owned()),
         (key::UNDONE_BY.to_owned(), id.to_string()),
     ]);
-    metadata.extend(alarm.map(|alarm| (key::ALARM.to_owned(), alarm.clone())));
+    metadata.extend(release.map(|release| (key::RELEASE.to_owned(), release)));
     // Quarantine: approving it anew in the registry is what releases it.
     let description = format!("rolled back: {reason}");
     tools

@@ -3,7 +3,7 @@
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::configurations::{Capture, Changes, Network};
 use signalbox_aws::evidence::rollout_policy;
-use signalbox_model::capacity::{Capacity, Fleet};
+use signalbox_model::capacity::{Capacity, Fleet, Scaling};
 use signalbox_model::names::{ModelName, ModelPackageGroupArn};
 use signalbox_model::rollout::Policy;
 
@@ -73,6 +73,21 @@ impl Settings {
             isolated: false,
         });
         let volume_gb = environment.parsed_or("VOLUME_GB", 0)?;
+        let max = environment.parsed_or("SCALING_MAX", 0)?;
+        let min = environment.parsed_or("SCALING_MIN", 1)?;
+        if max > 0 && max < min {
+            let reason = format!("it is below SCALING_MIN, which is {min}");
+            return Err(ConfigError::wrong("SCALING_MAX", &max.to_string(), &reason));
+        }
+        let scaling = if max == 0 {
+            None
+        } else {
+            Some(Scaling {
+                min,
+                max,
+                invocations_per_instance: environment.parsed("SCALING_INVOCATIONS_PER_INSTANCE")?,
+            })
+        };
         Ok(Self {
             model: environment.parsed("MODEL_NAME")?,
             group: environment.parsed("MODEL_PACKAGE_GROUP_ARN")?,
@@ -85,7 +100,7 @@ impl Settings {
             instance_type: environment.required("INSTANCE_TYPE")?.to_owned(),
             capacity: Capacity {
                 count: environment.parsed("INSTANCE_COUNT")?,
-                scaling: None,
+                scaling,
             },
             volume_gb: (volume_gb > 0).then_some(volume_gb),
             volume_key: key("VOLUME_KEY_ARN"),

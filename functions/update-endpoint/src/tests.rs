@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use signalbox_aws::configurations::{Changes, NewConfig, tag};
 use signalbox_aws::error::{AwsError, ErrorKind};
-use signalbox_aws::memory::{JobAnswers, OneEndpoint, OneKey, Packages, ReleaseTrain, SomeAlarms, Topics};
-use signalbox_model::capacity::Capacity;
+use signalbox_aws::memory::{
+    JobAnswers, OneEndpoint, OneKey, Packages, ReleaseTrain, ScaledVariants, SomeAlarms, Topics,
+};
+use signalbox_model::capacity::{Capacity, Scaling};
 use signalbox_model::endpoint::{Endpoint, Pending, Status};
 use signalbox_model::job::FailureType;
 use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key};
@@ -19,6 +21,7 @@ mod clear;
 mod ends;
 mod release;
 mod rollback;
+mod scaling;
 mod settings;
 
 const JOB: &str = include_str!("../../../events/update-endpoint-job.json");
@@ -106,6 +109,7 @@ struct World {
     alarms: SomeAlarms,
     voice: Voice,
     releases: ReleaseTrain,
+    scaling: ScaledVariants,
     now: Timestamp,
 }
 
@@ -115,6 +119,7 @@ impl Tools for World {
     type Alarms = SomeAlarms;
     type Notices = Voice;
     type Rollbacks = ReleaseTrain;
+    type Scaling = ScaledVariants;
     type Macs = OneKey;
     type Clock = Timestamp;
 
@@ -136,6 +141,10 @@ impl Tools for World {
 
     fn rollbacks(&self) -> &ReleaseTrain {
         &self.releases
+    }
+
+    fn scaling(&self) -> &ScaledVariants {
+        &self.scaling
     }
 
     fn macs(&self) -> &OneKey {
@@ -190,6 +199,7 @@ impl World {
             alarms: SomeAlarms::new(&[("churn-5xx", false), ("churn-latency", false)]),
             voice: Voice::default(),
             releases: ReleaseTrain::default(),
+            scaling: ScaledVariants::default(),
             now: time(NOW),
         };
         let metadata = [

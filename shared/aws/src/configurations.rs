@@ -244,7 +244,9 @@ impl MakeConfigs for Endpoints {
 
     async fn make_config(&self, config: &NewConfig) -> Result<Option<Timestamp>, AwsError> {
         let base = config.base.as_ref().and_then(|base| base.whole.as_deref());
-        let base = base.cloned().unwrap_or_else(|| DescribeEndpointConfigOutput::builder().build());
+        let base = base
+            .cloned()
+            .unwrap_or_else(|| DescribeEndpointConfigOutput::builder().build());
         let mut variants = base.production_variants.unwrap_or_default();
         let (mut key, mut capture) = (base.kms_key_id, base.data_capture_config);
         if let Some(changes) = &config.changes {
@@ -327,6 +329,7 @@ fn change(variants: &mut Vec<ProductionVariant>, changes: &Changes) {
     // What is serverless stays so: SageMaker would give it instances, and never go back.
     if variant.serverless_config.is_none() {
         variant.instance_type = Some(changes.instance_type.as_str().into());
+        variant.instance_pools = None;
         variant.initial_instance_count = whole(changes.instance_count);
         variant.volume_size_in_gb = changes.volume_gb.and_then(whole).or(variant.volume_size_in_gb);
     }
@@ -353,6 +356,7 @@ fn facts(name: &str, whole: &DescribeEndpointConfigOutput) -> Configuration {
         initial_count: variant
             .initial_instance_count()
             .and_then(|count| u32::try_from(count).ok()),
+        serverless: variant.serverless_config().is_some(),
     };
     Configuration {
         name: name.to_owned(),

@@ -91,6 +91,12 @@ impl AwsError {
     pub fn is_transient(&self) -> bool {
         self.kind == ErrorKind::Transient
     }
+
+    /// Whether the call has done nothing, and would do nothing again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self.kind, ErrorKind::Transient | ErrorKind::Busy | ErrorKind::Exists)
+    }
 }
 
 /// SageMaker has no modelled errors for "not found", "exists" and "busy": they are `ValidationException`s, told apart by how
@@ -114,6 +120,8 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "RequestLimitExceeded"
         | "InternalFailure"
         | "InternalServiceFault"
+        | "InternalServiceException"
+        | "ConcurrentUpdateException"
         | "InternalServerError"
         | "InternalError"
         | "InternalErrorException"
@@ -189,6 +197,24 @@ mod tests {
         ];
         for (code, message, expected) in table {
             assert_eq!(kind(code, message), expected, "{code}: {message}");
+        }
+    }
+
+    /// What is busy or exists may be an earlier try's doing, and what has failed on the way may have been done.
+    #[test]
+    fn is_final_where_nothing_was_done() {
+        for (kind, expected) in [
+            (ErrorKind::NotFound, true),
+            (ErrorKind::Exists, false),
+            (ErrorKind::Busy, false),
+            (ErrorKind::Invalid, true),
+            (ErrorKind::Denied, true),
+            (ErrorKind::Conflict, true),
+            (ErrorKind::Transient, false),
+            (ErrorKind::Other, true),
+        ] {
+            let error = AwsError::new("sagemaker:UpdateEndpoint", kind, "Code", "words");
+            assert_eq!(error.is_final(), expected, "{kind:?}");
         }
     }
 }

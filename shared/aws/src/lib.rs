@@ -16,6 +16,7 @@
 //! | [`endpoints`] | see, create and update endpoints |
 //! | [`configurations`] | see, make and clear away what they are made of |
 //! | [`alarms`] | see whether alarms fire |
+//! | [`scaling`] | have a variant scaled |
 //! | [`notices`] | tell people |
 //! | [`job`] | answer a CodePipeline job, exactly once and whatever happens |
 //! | [`clock`] | know the time, by the server's clock |
@@ -40,5 +41,6 @@ mod recorded;
 pub mod registry;
 pub mod releases;
 pub mod runtime;
+pub mod scaling;
 pub mod storage;
 pub mod training;

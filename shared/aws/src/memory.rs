@@ -21,7 +21,7 @@ use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
 use crate::storage::{CountObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
-pub use self::endpoints::{OneEndpoint, SomeAlarms};
+pub use self::endpoints::{OneEndpoint, ScaledVariants, SomeAlarms};
 pub use self::releases::ReleaseTrain;
 pub use self::training::{Started, Trainings};
 

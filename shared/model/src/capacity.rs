@@ -123,6 +123,7 @@ mod tests {
                     model: "m".into(),
                     instance_type: Some("ml.m5.large".into()),
                     initial_count: Some(began),
+                    serverless: false,
                 }],
             };
             let capacity = Capacity { count, scaling };

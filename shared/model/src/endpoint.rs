@@ -122,18 +122,12 @@ pub struct Variant {
     pub name: String,
     /// The SageMaker model that it serves.
     pub model: String,
-    /// What it runs on; absent where it is serverless.
+    /// What it runs on; absent where it is serverless, or has several types.
     pub instance_type: Option<String>,
     /// `InitialInstanceCount`; absent where it is serverless.
     pub initial_count: Option<u32>,
-}
-
-impl Variant {
     /// Whether it has no instances of its own.
-    #[must_use]
-    pub fn is_serverless(&self) -> bool {
-        self.instance_type.is_none()
-    }
+    pub serverless: bool,
 }
 
 #[cfg(test)]

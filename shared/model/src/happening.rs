@@ -49,7 +49,12 @@ pub fn happening(pending: &Pending, policy: &Policy, now: Timestamp) -> Happenin
             let count = message.instances.or(pending.desired_count);
             let what = count.map_or_else(
                 || "starting the new instances".to_owned(),
-                |count| format!("starting {count} new {}", if count == 1 { "instance" } else { "instances" }),
+                |count| {
+                    format!(
+                        "starting {count} new {}",
+                        if count == 1 { "instance" } else { "instances" }
+                    )
+                },
             );
             let since = elapsed.map_or_else(String::new, |elapsed| format!(", for {}", minutes(elapsed)));
             (format!("{strategy}: {what}{since}"), CREATED_PERCENT / 2, None)
@@ -76,7 +81,11 @@ pub fn happening(pending: &Pending, policy: &Policy, now: Timestamp) -> Happenin
                 shift,
             )
         }
-        Some("Deleting") => (format!("{strategy}: removing the old instances"), BAKED_PERCENT + 2, None),
+        Some("Deleting") => (
+            format!("{strategy}: removing the old instances"),
+            BAKED_PERCENT + 2,
+            None,
+        ),
         Some(other) => (format!("{strategy}: {other}"), CREATED_PERCENT, None),
         None => (format!("{strategy}: the update begins"), 0, None),
     };
@@ -189,8 +198,22 @@ mod tests {
         };
         let mut said = String::new();
         for (strategy, step, phase, message, desired, elapsed) in [
-            (Strategy::Canary, 5, Some("Creating"), "Creating 20 new instance(s).".to_owned(), 20, 130),
-            (Strategy::Canary, 5, Some("ActivatingTraffic"), "Activating traffic on 1 instance(s).".to_owned(), 20, 1),
+            (
+                Strategy::Canary,
+                5,
+                Some("Creating"),
+                "Creating 20 new instance(s).".to_owned(),
+                20,
+                130,
+            ),
+            (
+                Strategy::Canary,
+                5,
+                Some("ActivatingTraffic"),
+                "Activating traffic on 1 instance(s).".to_owned(),
+                20,
+                1,
+            ),
             (Strategy::Canary, 5, Some("Baking"), bake(600, 1, "canary"), 20, 240),
             (Strategy::Canary, 5, Some("Baking"), bake(300, 20, "full"), 20, 60),
             (Strategy::Canary, 5, Some("Deleting"), String::new(), 20, 5),
@@ -205,7 +228,14 @@ mod tests {
             ),
             (Strategy::BlueGreen, 5, Some("Baking"), bake(300, 4, "full"), 4, 100),
             (Strategy::AllAtOnce, 5, Some("ActivatingTraffic"), String::new(), 4, 0),
-            (Strategy::Canary, 5, Some("Baking"), "Something SageMaker never said before.".to_owned(), 4, 120),
+            (
+                Strategy::Canary,
+                5,
+                Some("Baking"),
+                "Something SageMaker never said before.".to_owned(),
+                4,
+                120,
+            ),
             (Strategy::Canary, 5, Some("Updating"), "Scaling out.".to_owned(), 4, 120),
             (Strategy::Canary, 5, None, String::new(), 4, 0),
         ] {
@@ -216,7 +246,11 @@ mod tests {
                 since: Some(time(0)),
                 desired_count: Some(desired),
             };
-            let Happening { summary, percent, shift } = happening(&pending, &policy(strategy, step), time(elapsed));
+            let Happening {
+                summary,
+                percent,
+                shift,
+            } = happening(&pending, &policy(strategy, step), time(elapsed));
             let shift = shift.map_or_else(String::new, |shift| format!("  [shift to {} %]", shift.share));
             said.push_str(&format!("{percent:>3} %  {summary}{shift}\n"));
         }

@@ -115,7 +115,9 @@ pub fn traffic_shifted(model: &ModelName, version: u32, share: u32, watched_seco
     if let Some(seconds) = watched_seconds {
         text.item("Watched for", &duration(u64::from(seconds)));
     }
-    text.notice(&format!("[signalbox] {model} v{version} takes {share} % of the traffic"))
+    text.notice(&format!(
+        "[signalbox] {model} v{version} takes {share} % of the traffic"
+    ))
 }
 
 /// How those who get the mail about a deployment can take it back.
@@ -208,7 +210,9 @@ pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
     text.paragraph(&format!(
         "The release of {model} v{version} was overtaken by another update of the endpoint: {serving} serves."
     ));
-    text.paragraph("Nothing is done about it. To release the version after all, start the release pipeline for it again.");
+    text.paragraph(
+        "Nothing is done about it. To release the version after all, start the release pipeline for it again.",
+    );
     text.notice(&format!("[signalbox] {model} v{version} superseded"))
 }
 
@@ -227,6 +231,21 @@ pub fn rollback_failed(model: &ModelName, reason: &str, what_to_do: &str, endpoi
         text.link(endpoint_url);
     }
     text.notice(&format!("[signalbox] {model} ROLLBACK FAILED"))
+}
+
+/// Tells that autoscaling could not be set up: what serves keeps the instances that it has.
+#[must_use]
+pub fn not_scaled(model: &ModelName, reason: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The endpoint {model} serves, but it is not scaled as the template says: its instances stay as many as they are."
+    ));
+    text.item("Reason", reason);
+    text.item(
+        "What to do",
+        "Mend it, and release the version again, or register the variant for autoscaling by hand",
+    );
+    text.notice(&format!("[signalbox] {model} is not scaled"))
 }
 
 /// Tells that a person refused a version.
@@ -558,7 +577,16 @@ mod tests {
             ),
             rolled_back(&churn(), 2, &TakenBack::default()),
             superseded(&churn(), 2, "churn-v3-01234567"),
-            rollback_failed(&churn(), "v1 is the first that served", "Release a better version.", CONSOLE),
+            rollback_failed(
+                &churn(),
+                "v1 is the first that served",
+                "Release a better version.",
+                CONSOLE,
+            ),
+            not_scaled(
+                &churn(),
+                "application-autoscaling:RegisterScalableTarget: AccessDeniedException: no permission",
+            ),
             rejected(&churn(), 3, "ada@example.com", "The log loss is worse\nthan it looks."),
             expired(&churn(), 4, evidence.expires, &evidence.approvers),
             gate_not_met(
@@ -588,17 +616,18 @@ mod tests {
         let none = Metrics::default();
         for (notice, expected) in [
             (approval_request(&sample(), "a", LINK), "approve churn v7?"),
-            (rollout_started(&churn(), 1, None, "", &[]), "churn v1 begins to take over"),
+            (
+                rollout_started(&churn(), 1, None, "", &[]),
+                "churn v1 begins to take over",
+            ),
             (
                 traffic_shifted(&churn(), 1, 25, None),
                 "churn v1 takes 25 % of the traffic",
             ),
             (deployed(&churn(), 1, None, "", "", None), "churn v1 deployed"),
-            (
-                rolled_back(&churn(), 2, &TakenBack::default()),
-                "churn v2 rolled back",
-            ),
+            (rolled_back(&churn(), 2, &TakenBack::default()), "churn v2 rolled back"),
             (superseded(&churn(), 2, ""), "churn v2 superseded"),
+            (not_scaled(&churn(), ""), "churn is not scaled"),
             (rollback_failed(&churn(), "", "", ""), "churn ROLLBACK FAILED"),
             (rejected(&churn(), 3, "", ""), "churn v3 rejected"),
             (expired(&churn(), 4, Timestamp::UNIX_EPOCH, &[]), "churn v4 expired"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::lineage::{Lineage, Trigger};
 use crate::names::{ModelPackageArn, ReleaseId};
 
@@ -18,11 +20,13 @@ pub mod key {
     pub const OUTCOME: &str = "signalbox:outcome";
     /// Why, in words.
     pub const REASON: &str = "signalbox:reason";
-    /// The alarm that took it back.
+    /// The alarm that fired while it was deployed, and what it saw; written and read like [`FAILURE`].
     pub const ALARM: &str = "signalbox:alarm";
     /// SageMaker's `FailureReason` of an update to it, which the endpoint forgets with the next one; before it the first eight
-    /// characters of the release, as [`failure_of`](super::ModelPackage::failure_of) reads it.
+    /// characters of the release, as [`of_release`](super::of_release) writes it.
     pub const FAILURE: &str = "signalbox:failure";
+    /// When the endpoint was seen to serve it, as an RFC 3339 time.
+    pub const DEPLOYED_AT: &str = "signalbox:deployed-at";
     /// The rollback (CodePipeline execution id) that took it back after it was deployed.
     pub const UNDONE_BY: &str = "signalbox:undone-by";
     /// The release (CodePipeline execution id) that the outcome is of.
@@ -139,7 +143,7 @@ pub struct ModelPackage {
     /// What to serve, in the registry's order.
     pub containers: Vec<Container>,
     /// When it was registered.
-    pub created_at: Option<jiff::Timestamp>,
+    pub created_at: Option<Timestamp>,
 }
 
 /// One container of a model package's inference specification.
@@ -178,8 +182,28 @@ impl ModelPackage {
     /// What SageMaker said of that release's update when it failed, where it was kept.
     #[must_use]
     pub fn failure_of(&self, release: &ReleaseId) -> Option<&str> {
-        let (of, reason) = self.metadata.get(key::FAILURE)?.split_once(": ")?;
-        (of == release.short()).then_some(reason)
+        self.kept_of(release, key::FAILURE)
+    }
+
+    /// The alarm that fired while that release was deployed, where it was kept, and what it saw.
+    #[must_use]
+    pub fn alarm_of(&self, release: &ReleaseId) -> Option<(&str, &str)> {
+        self.kept_of(release, key::ALARM)?.split_once(": ")
+    }
+
+    fn kept_of(&self, release: &ReleaseId, key: &str) -> Option<&str> {
+        let (of, kept) = self.metadata.get(key)?.split_once(": ")?;
+        (of == release.short()).then_some(kept)
+    }
+
+    /// When the release of the version was seen to be deployed; nothing where it has not come that far, or is another one.
+    #[must_use]
+    pub fn deployed_at(&self, release: &ReleaseId) -> Option<Timestamp> {
+        if self.outcome_of(release) == Some(Outcome::Deployed) {
+            self.metadata.get(key::DEPLOYED_AT)?.parse().ok()
+        } else {
+            None
+        }
     }
 
     /// Whether the gate has judged the version and it passed.
@@ -207,6 +231,12 @@ impl ModelPackage {
         lineage.commit = self.metadata.get(key::COMMIT).cloned();
         lineage
     }
+}
+
+/// What is kept of one release: its text after the first eight characters of the release.
+#[must_use]
+pub fn of_release(short: &str, text: &str) -> String {
+    format!("{short}: {text}")
 }
 
 /// Makes a text fit for customer metadata: characters that SageMaker's pattern refuses become spaces, and it is cut to 256.
@@ -250,22 +280,79 @@ mod tests {
         assert_eq!(Outcome::from_text("moon"), None);
     }
 
-    #[test]
-    fn a_failure_is_of_one_release() {
-        let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7".parse().unwrap();
-        let package = ModelPackage {
-            arn,
+    fn package(metadata: &[(&str, &str)]) -> ModelPackage {
+        let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7";
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        ModelPackage {
+            arn: arn.parse().unwrap(),
             approval: ApprovalStatus::Approved,
             approval_description: None,
             metrics_uri: None,
             generated_by: None,
-            metadata: BTreeMap::from([(key::FAILURE.to_owned(), "01234567: an alarm: churn-5xx".to_owned())]),
+            metadata: metadata.iter().map(owned).collect(),
             containers: Vec::new(),
             created_at: None,
-        };
-        let release = |first: &str| format!("{first}-89ab-cdef-0123-456789abcdef").parse::<ReleaseId>().unwrap();
+        }
+    }
+
+    fn release(first: &str) -> ReleaseId {
+        format!("{first}-89ab-cdef-0123-456789abcdef").parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_of_one_release() {
+        let package = package(&[
+            (key::FAILURE, &of_release("01234567", "an alarm: churn-5xx")),
+            (key::ALARM, &of_release("01234567", "churn-5xx: 0.2 was greater")),
+        ]);
         assert_eq!(package.failure_of(&release("01234567")), Some("an alarm: churn-5xx"));
         assert_eq!(package.failure_of(&release("11234567")), None);
+        assert_eq!(
+            package.alarm_of(&release("01234567")),
+            Some(("churn-5xx", "0.2 was greater"))
+        );
+        assert_eq!(package.alarm_of(&release("11234567")), None);
+    }
+
+    #[test]
+    fn what_is_not_of_a_release_is_not_kept_for_any() {
+        for kept in [
+            "",
+            "churn-5xx",
+            "01234567",
+            "01234567: churn-5xx",
+            "churn-5xx: 0.2 was greater",
+        ] {
+            assert_eq!(
+                package(&[(key::ALARM, kept)]).alarm_of(&release("01234567")),
+                None,
+                "{kept}"
+            );
+        }
+        assert_eq!(package(&[]).alarm_of(&release("01234567")), None);
+    }
+
+    #[test]
+    fn a_release_is_deployed_once_it_has_ended_so() {
+        let (mine, another) = (release("01234567"), release("11234567"));
+        let at = "2026-03-01T12:45:00Z";
+        for (outcome, deployed_at, expected) in [
+            ("deployed", at, Some(at)),
+            ("deployed", "yesterday", None),
+            ("rolled-back", at, None),
+            ("failed", at, None),
+        ] {
+            let package = package(&[
+                (key::RELEASE, mine.as_str()),
+                (key::OUTCOME, outcome),
+                (key::DEPLOYED_AT, deployed_at),
+            ]);
+            let expected = expected.map(|at| at.parse().unwrap());
+            assert_eq!(package.deployed_at(&mine), expected, "{outcome} {deployed_at}");
+            assert_eq!(package.deployed_at(&another), None);
+        }
+        let untold = package(&[(key::RELEASE, mine.as_str()), (key::DEPLOYED_AT, at)]);
+        assert_eq!(untold.deployed_at(&mine), None);
     }
 
     #[test]

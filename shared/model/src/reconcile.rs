@@ -116,7 +116,11 @@ pub fn decide(
     };
     let ours = endpoint.config == wanted.config;
     // The name is this release's alone: where it is seen, it was asked for.
-    let seen = ours || endpoint.pending.as_ref().is_some_and(|pending| pending.config == wanted.config);
+    let seen = ours
+        || endpoint
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.config == wanted.config);
     let asked = progress.asked || seen || was_asked(endpoint, wanted);
     let reason = || {
         let known = endpoint.failure_reason.as_deref().or(wanted.failure);

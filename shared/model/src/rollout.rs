@@ -161,7 +161,7 @@ pub fn plan(
     fits_the_fleet(policy, fleet.instances, instance_type)?;
     let keep_count = fleet.keep;
     if let Some(serving) = serving {
-        if serving.variants.iter().any(|variant| variant.is_serverless()) {
+        if serving.variants.iter().any(|variant| variant.serverless) {
             return if policy.unguarded_serverless {
                 Ok(Update {
                     deployment: None,
@@ -404,7 +404,9 @@ impl Policy {
                 "all at once: all traffic shifts to the new fleet, and the old one is gone".to_owned()
             }
             Strategy::BlueGreen => format!("blue/green: all traffic shifts at once; the old fleet is kept for {bake}"),
-            Strategy::Canary => format!("canary: {of}, for {wait}; then the rest, and the old fleet is kept for {bake}"),
+            Strategy::Canary => {
+                format!("canary: {of}, for {wait}; then the rest, and the old fleet is kept for {bake}")
+            }
             Strategy::Linear => format!("linear: {of}, every {wait}; then the old fleet is kept for {bake}"),
             Strategy::Rolling => format!("rolling: {of}, every {wait}; there is no second fleet"),
         };

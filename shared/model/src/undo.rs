@@ -154,7 +154,10 @@ mod tests {
     fn links_are_read_back() {
         assert!(Claims::are_in(&query()));
         assert_eq!(Claims::parse(&query()), Ok((claims(), vec![7; 32])));
-        assert_eq!(Claims::parse(&format!("{}&utm_source=mail", query())), Ok((claims(), vec![7; 32])));
+        assert_eq!(
+            Claims::parse(&format!("{}&utm_source=mail", query())),
+            Ok((claims(), vec![7; 32]))
+        );
         for bad in ["", "u=", "u=e30&m=AA", "c=e30&m=AA", &format!("{0}&{0}", query())] {
             assert!(Claims::parse(bad).is_err(), "{bad}");
         }
@@ -165,9 +168,18 @@ mod tests {
         let message = claims().message();
         assert!(message.starts_with(b"signalbox rollback 1"));
         let others = [
-            Claims { package: claims().package.with_version(8), ..claims() },
-            Claims { release: "11234567-89ab-cdef-0123-456789abcdef".parse().unwrap(), ..claims() },
-            Claims { expires: "2026-03-01T20:23:00Z".parse().unwrap(), ..claims() },
+            Claims {
+                package: claims().package.with_version(8),
+                ..claims()
+            },
+            Claims {
+                release: "11234567-89ab-cdef-0123-456789abcdef".parse().unwrap(),
+                ..claims()
+            },
+            Claims {
+                expires: "2026-03-01T20:23:00Z".parse().unwrap(),
+                ..claims()
+            },
         ];
         assert!(others.iter().all(|other| other.message() != message));
     }

@@ -5,15 +5,20 @@ use jiff::{SignedDuration, Timestamp};
 use crate::endpoint::{Endpoint, Status};
 use crate::names::ReleaseId;
 
-/// What the configuration that serves says of itself, by its tags.
+/// What is known of the configuration that serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Served {
+    /// When it was made, just before the update that brought it.
+    pub made_at: Option<Timestamp>,
     /// The release that brought it.
     pub release: Option<ReleaseId>,
     /// The configuration that it replaced.
     pub replaces: Option<String>,
     /// The configuration that it was brought to take back.
     pub undoes: Option<String>,
+    /// When its release was seen to be deployed; nothing while the release has not come that far. Not when the endpoint was last
+    /// changed: scaling changes it too.
+    pub deployed_at: Option<Timestamp>,
 }
 
 /// What to do about an alarm.
@@ -38,14 +43,22 @@ pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: Sig
         ));
     }
     let config = &endpoint.config;
-    let Some(modified) = endpoint.modified_at else {
-        return Reaction::Leave("when the endpoint was deployed is not known".to_owned());
+    let Some(made) = served.made_at else {
+        return Reaction::Leave(format!("when {config} was made is not known"));
     };
-    let since = fired.duration_since(modified);
-    if since.is_negative() {
+    if fired < made {
         // The same alarm delivered late or twice, when its version is rolled back already: it says nothing of what serves now.
-        return Reaction::Leave(format!("the alarm fired before {config} was deployed"));
+        return Reaction::Leave(format!("the alarm fired before {config} was made"));
     }
+    if endpoint.failure_reason.is_some() && endpoint.modified_at.is_some_and(|modified| fired <= modified) {
+        return Reaction::Leave("the alarm belongs to the update that was rolled back after it".to_owned());
+    }
+    // A rescue has no release to be told of, and takes no time worth mentioning.
+    let since = fired.duration_since(served.deployed_at.unwrap_or(match served.undoes {
+        Some(_) => made,
+        // Not told yet: it has ended just now, or is about to.
+        None => fired,
+    }));
     if since > guard {
         return Reaction::Leave(format!(
             "{config} serves since {} min, longer than the {} min for which an alarm brings its predecessor back",
@@ -55,12 +68,16 @@ pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: Sig
     }
     if let Some(undone) = &served.undoes {
         // The one before it would be next, and so on: what is wrong now is hardly the version.
-        return Reaction::Tell(format!("{config} was brought back in place of {undone}, and the alarm fires with it too"));
+        return Reaction::Tell(format!(
+            "{config} was brought back in place of {undone}, and the alarm fires with it too"
+        ));
     }
     match (&served.release, &served.replaces) {
         (Some(release), Some(_)) => Reaction::TakeBack(release.clone()),
         (None, _) => Reaction::Leave(format!("{config} was not deployed by a release of the train")),
-        (_, None) => Reaction::Tell(format!("{config} is the first that served: there is nothing to go back to")),
+        (_, None) => Reaction::Tell(format!(
+            "{config} is the first that served: there is nothing to go back to"
+        )),
     }
 }
 
@@ -73,9 +90,15 @@ mod tests {
         let time = |minutes: i64| Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap();
         let release: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
         let usual = Served {
+            made_at: Some(time(-10)),
             release: Some(release.clone()),
             replaces: Some("churn-v1-a".into()),
             undoes: None,
+            deployed_at: Some(time(0)),
+        };
+        let untold = Served {
+            deployed_at: None,
+            ..usual.clone()
         };
         let first = Served {
             replaces: None,
@@ -83,28 +106,63 @@ mod tests {
         };
         let rescue = Served {
             undoes: Some("churn-v3-c".into()),
+            deployed_at: None,
             ..usual.clone()
         };
-        let by_hand = Served::default();
-        for (status, served, fired, expected) in [
-            (Status::InService, &usual, 10, "take back"),
-            (Status::InService, &usual, 0, "take back"),
-            (Status::InService, &usual, -1, "leave: fired before churn-v2-b was deployed"),
-            (Status::InService, &usual, 60, "take back"),
-            (Status::InService, &usual, 61, "leave: longer than the 60 min"),
-            (Status::InService, &first, 10, "tell: nothing to go back to"),
-            (Status::InService, &rescue, 10, "tell: brought back in place of churn-v3-c"),
-            (Status::InService, &rescue, 61, "leave: longer than the 60 min"),
-            (Status::InService, &by_hand, 10, "leave: not deployed by a release"),
-            (Status::Updating, &usual, 10, "leave: SageMaker itself"),
-            (Status::RollingBack, &usual, 10, "leave: SageMaker itself"),
+        let by_hand = Served {
+            made_at: Some(time(-10)),
+            ..Served::default()
+        };
+        for (status, failed, served, fired, expected) in [
+            (Status::InService, false, &usual, 10, "take back"),
+            (Status::InService, false, &usual, 0, "take back"),
+            // While it took over, but too late for SageMaker, and heard after the end.
+            (Status::InService, false, &usual, -1, "take back"),
+            (
+                Status::InService,
+                false,
+                &usual,
+                -11,
+                "leave: fired before churn-v2-b was made",
+            ),
+            (Status::InService, false, &usual, 60, "take back"),
+            (Status::InService, false, &usual, 61, "leave: longer than the 60 min"),
+            (Status::InService, false, &untold, 1, "take back"),
+            // Another version was rolled back to this one, and this is heard late.
+            (
+                Status::InService,
+                true,
+                &usual,
+                20,
+                "leave: belongs to the update that was rolled back",
+            ),
+            (Status::InService, true, &usual, 40, "take back"),
+            (Status::InService, false, &first, 10, "tell: nothing to go back to"),
+            (
+                Status::InService,
+                false,
+                &rescue,
+                10,
+                "tell: brought back in place of churn-v3-c",
+            ),
+            (Status::InService, false, &rescue, 61, "leave: longer than the 60 min"),
+            (
+                Status::InService,
+                false,
+                &by_hand,
+                10,
+                "leave: not deployed by a release",
+            ),
+            (Status::InService, false, &Served::default(), 10, "leave: is not known"),
+            (Status::Updating, false, &usual, 10, "leave: SageMaker itself"),
+            (Status::RollingBack, false, &usual, 10, "leave: SageMaker itself"),
         ] {
             let endpoint = Endpoint {
                 status,
                 config: "churn-v2-b".into(),
-                failure_reason: None,
+                failure_reason: failed.then(|| "alarm".to_owned()),
                 pending: None,
-                modified_at: Some(time(0)),
+                modified_at: Some(time(30)),
                 desired_counts: Vec::new(),
             };
             let said = match decide(&endpoint, served, time(fired), SignedDuration::from_mins(60)) {
@@ -116,7 +174,10 @@ mod tests {
                 Reaction::Leave(reason) => format!("leave: {reason}"),
             };
             let (verb, words) = expected.split_once(": ").unwrap_or((expected, ""));
-            assert!(said.starts_with(verb) && said.contains(words), "{said} instead of {expected}");
+            assert!(
+                said.starts_with(verb) && said.contains(words),
+                "{said} instead of {expected}"
+            );
         }
     }
 }

@@ -103,6 +103,38 @@ async fn the_rollback_is_started_once() {
     );
 }
 
+/// A rollback of the next version has brought it back, with a configuration of its own.
+#[tokio::test]
+async fn a_version_that_was_brought_back_can_be_taken_back_too() {
+    let world = World::deployed();
+    world.serve("churn-v7-fedcba98");
+    let query = query(&claims()).await;
+    let (status, html) = world.open(event(GET, &query)).await;
+    assert!(status == 200 && html.contains("Take churn v7 back?"), "{html}");
+    assert!(world.is_untouched());
+    for _ in 0..2 {
+        assert_eq!(world.open(send(&query, FORM)).await.0, 200);
+        assert_eq!(world.releases.rolled_back(), [(7, WHY.to_owned())]);
+    }
+}
+
+/// Each deployment can be taken back once: that of the link was, and the version was released again.
+#[tokio::test]
+async fn what_serves_by_a_later_release_is_taken_back_by_that() {
+    let world = World::deployed();
+    let query = query(&claims()).await;
+    assert_eq!(world.open(send(&query, FORM)).await.0, 200);
+    world.change(7, |package| {
+        let later = "11111111-2222-3333-4444-555555555555";
+        package.metadata.insert(key::RELEASE.into(), later.into());
+    });
+    world.serve("churn-v7-11111111");
+    for _ in 0..2 {
+        assert_eq!(world.open(send(&query, FORM)).await.0, 200);
+        assert_eq!(world.releases.rolled_back().len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn a_reason_may_be_left_out() {
     for form in [
@@ -216,8 +248,7 @@ async fn a_link_that_no_longer_counts_says_why() {
         (in_time, take_back, taken),
         ("2027-01-01T00:00:00Z", take_back, taken),
         (in_time, |world| world.serve("churn-v8-00000008"), replaced),
-        // The same version, by a later release or brought back by a rollback.
-        (in_time, |world| world.serve("churn-v7-00000007"), replaced),
+        (in_time, |world| world.serve("other-v7-01234567"), replaced),
         (in_time, |world| world.serve("by-hand"), replaced),
         // Its later release was rolled back; the one of the link was replaced before that.
         (

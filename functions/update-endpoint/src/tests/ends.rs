@@ -24,7 +24,7 @@ async fn a_rollback_fails_the_action_and_says_all_that_is_known() {
         &'a [&'a str],
         &'a [&'a str],
     );
-    let table: [Row<'_>; 8] = [
+    let table: [Row<'_>; 9] = [
         (
             Some(FIRED),
             &[],
@@ -45,7 +45,7 @@ async fn a_rollback_fails_the_action_and_says_all_that_is_known() {
         (
             Some(FIRED),
             &[],
-            Some((key::ALARM, "churn-5xx: one datapoint 0.31")),
+            Some((key::ALARM, "01234567: churn-5xx: one datapoint 0.31")),
             BY_ALARM,
             &["Alarm: churn-5xx", "It saw: one datapoint 0.31"],
             &[],
@@ -53,7 +53,16 @@ async fn a_rollback_fails_the_action_and_says_all_that_is_known() {
         (
             Some(FIRED),
             &[],
-            Some((key::ALARM, "churn-latency: 9 s")),
+            Some((key::ALARM, "01234567: churn-latency: 9 s")),
+            BY_ALARM,
+            &["Alarm: churn-5xx"],
+            &["It saw"],
+        ),
+        // It was kept for another release of the version.
+        (
+            Some(FIRED),
+            &[],
+            Some((key::ALARM, "11111111: churn-5xx: one datapoint 0.31")),
             BY_ALARM,
             &["Alarm: churn-5xx"],
             &["It saw"],
@@ -119,7 +128,7 @@ async fn a_rollback_fails_the_action_and_says_all_that_is_known() {
         contains(package.approval_description.as_deref().unwrap(), &["rolled back"]);
         // Whoever asks again is told the same, and nobody else is told again.
         let second = failure(world.handle(CONTINUATION).await);
-        contains(&second.message, &["churn-v7 was rolled back", failure_kept]);
+        contains(&second.message, &["churn-v7 was taken back: rolled back", failure_kept]);
         let notices = world.notices();
         assert_eq!(notices.len(), 1, "{notices:?}");
         contains(&notices[0], told);
@@ -237,7 +246,7 @@ async fn a_job_that_is_repeated_long_after_answers_by_how_the_release_ended() {
         (
             "rolled-back",
             ApprovalStatus::Rejected,
-            Err("churn-v7 was rolled back: too slow"),
+            Err("churn-v7 was taken back: too slow"),
         ),
     ] {
         for event in [JOB, CONTINUATION] {
@@ -260,6 +269,15 @@ async fn a_job_that_is_repeated_long_after_answers_by_how_the_release_ended() {
             assert!(world.releases.rolled_back().is_empty());
         }
     }
+    let world = World::deployed();
+    world.change(7, |package| {
+        package.metadata.insert(key::OUTCOME.into(), "rolled-back".into());
+        package.metadata.remove(key::REASON);
+    });
+    assert_eq!(
+        failure(world.handle(JOB).await).message,
+        "churn-v7 was taken back: rolled back; no reason is kept"
+    );
     // How another release of the same version ended says nothing of this one.
     let world = World::serving();
     world.change(7, |package| {
@@ -274,10 +292,34 @@ async fn a_job_that_is_repeated_long_after_answers_by_how_the_release_ended() {
 #[tokio::test]
 async fn what_went_wrong_at_the_very_end_is_taken_back_at_once() {
     type Change = fn(&World);
-    let table: [(Change, &str); 3] = [
+    fn keep(world: &World, kept: &str) {
+        world.change(7, |package| {
+            drop(package.metadata.insert(key::ALARM.into(), kept.into()))
+        });
+    }
+    let table: [(Change, &str); 6] = [
         (
             |world| world.alarms.set("churn-latency", true),
-            "the alarm churn-latency fires: Threshold Crossed: 1 datapoint [0.2]",
+            "the alarm churn-latency fired as the version took over: Threshold Crossed: 1 datapoint [0.2]",
+        ),
+        // It has gone quiet since, and was too late for SageMaker.
+        (
+            |world| keep(world, "01234567: churn-5xx: one datapoint: 0.31"),
+            "the alarm churn-5xx fired as the version took over: one datapoint: 0.31",
+        ),
+        (
+            |world| {
+                keep(world, "01234567: churn-5xx: one datapoint 0.31");
+                world.alarms.set("churn-latency", true);
+            },
+            "the alarm churn-latency fired as the version took over: Threshold Crossed",
+        ),
+        (
+            |world| {
+                keep(world, "01234567: churn-5xx: one datapoint 0.31");
+                world.change(7, |package| package.approval = ApprovalStatus::Rejected);
+            },
+            "the alarm churn-5xx fired as the version took over: one datapoint 0.31",
         ),
         (
             |world| world.change(7, |package| package.approval = ApprovalStatus::Rejected),
@@ -288,7 +330,7 @@ async fn what_went_wrong_at_the_very_end_is_taken_back_at_once() {
                 world.alarms.set("churn-5xx", true);
                 world.change(7, |package| package.approval = ApprovalStatus::Rejected);
             },
-            "the alarm churn-5xx fires",
+            "the alarm churn-5xx fired as the version took over",
         ),
     ];
     for (change, words) in table {
@@ -313,5 +355,114 @@ async fn what_went_wrong_at_the_very_end_is_taken_back_at_once() {
             [OLDER, OLD, NEW],
             "nothing is cleared away that may be gone back to"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_of_another_release_takes_nothing_back() {
+    for kept in [
+        "11111111: churn-5xx: one datapoint 0.31",
+        "churn-5xx: one datapoint 0.31",
+        "",
+    ] {
+        let world = World::serving();
+        world.change(7, |package| {
+            drop(package.metadata.insert(key::ALARM.into(), kept.into()))
+        });
+        going(world.handle(JOB).await);
+        world.serves();
+        assert_eq!(done(world.handle(CONTINUATION).await), DONE);
+        assert!(world.releases.rolled_back().is_empty(), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn who_died_before_taking_it_back_does_so_at_the_next_try() {
+    for calls in 0.. {
+        let world = World::serving();
+        going(world.handle(JOB).await);
+        world.change(7, |package| {
+            drop(
+                package
+                    .metadata
+                    .insert(key::ALARM.into(), "01234567: churn-5xx: 0.31".into()),
+            )
+        });
+        world.serves();
+        let over = world.handle_and_die(calls, CONTINUATION);
+        for _ in 0..2 {
+            assert_eq!(done(world.handle(CONTINUATION).await), DONE);
+        }
+        let started = world.releases.rolled_back();
+        assert_eq!(started.len(), 1, "after {calls} calls: {started:?}");
+        assert_eq!(world.outcome(7), Some(Outcome::Deployed));
+        if over {
+            assert!(calls > 6, "{calls}");
+            break;
+        }
+    }
+}
+
+impl World {
+    /// Version 7 was deployed, and taken back before its release has looked again.
+    fn taken_back_at_once(&self, undone: &str) {
+        let mut back = config(BACK, "churn-v6", Some(OLDER));
+        back.tags.push((tag::UNDOES.into(), undone.into()));
+        self.endpoint.put_config(back, time("2026-03-01T12:24:59Z"));
+        self.set(Status::InService, BACK, None);
+    }
+}
+
+/// The configuration of a rollback to version 6.
+const BACK: &str = "churn-v6-fedcba98";
+
+#[tokio::test]
+async fn a_rollback_that_was_faster_marks_and_tells_itself() {
+    let made = |world: &World| {
+        let new = config(NEW, "churn-v7", Some(OLD));
+        world.endpoint.put_config(new, time("2026-03-01T12:20:00Z"));
+    };
+    // By the token, or where it was lost by the configurations' age.
+    for event in [CONTINUATION, JOB] {
+        let world = World::serving();
+        made(&world);
+        world.taken_back_at_once(NEW);
+        let package = world.package(7);
+        for _ in 0..2 {
+            let failure = failure(world.handle(event).await);
+            assert_eq!(failure.kind, FailureType::JobFailed);
+            assert_eq!(
+                failure.message,
+                "churn-v7 was deployed and taken back at once; churn-v6-fedcba98 serves"
+            );
+        }
+        assert_eq!(world.package(7), package, "{event}");
+        assert!(world.notices().is_empty() && world.endpoint.updates().is_empty());
+        assert!(world.releases.rolled_back().is_empty());
+        // Once the rollback has marked it, that is what is said.
+        world.change(7, |package| {
+            package.approval = ApprovalStatus::Rejected;
+            package.metadata.insert(key::OUTCOME.into(), "rolled-back".into());
+            package
+                .metadata
+                .insert(key::REASON.into(), "the alarm churn-5xx".into());
+        });
+        let failure = failure(world.handle(event).await);
+        assert_eq!(failure.message, "churn-v7 was taken back: the alarm churn-5xx");
+    }
+    // While it is on its way, it is waited for.
+    let world = World::serving();
+    made(&world);
+    world.set(Status::Updating, NEW, pending(BACK, "Creating", ""));
+    contains(&going(world.handle(CONTINUATION).await).1, &["waiting for churn-v6"]);
+    // The rollback of something else is an update like any other.
+    for undone in [THIRD, OLD] {
+        let world = World::serving();
+        made(&world);
+        world.taken_back_at_once(undone);
+        let failure = failure(world.handle(CONTINUATION).await);
+        contains(&failure.message, &["churn-v7 was superseded", BACK]);
+        assert_eq!(world.outcome(7), Some(Outcome::Superseded));
+        assert_eq!(world.subjects(), ["v7 superseded"]);
     }
 }

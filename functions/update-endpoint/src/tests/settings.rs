@@ -5,7 +5,7 @@ use signalbox_aws::configurations::{Capture, Network};
 use super::*;
 
 /// What the template sets when nothing but the defaults is given.
-const LEAST: [(&str, &str); 25] = [
+const LEAST: [(&str, &str); 28] = [
     ("MODEL_NAME", "churn"),
     (
         "MODEL_PACKAGE_GROUP_ARN",
@@ -19,6 +19,9 @@ const LEAST: [(&str, &str); 25] = [
     ("VARIANT_NAME", "AllTraffic"),
     ("INSTANCE_TYPE", "ml.m5.large"),
     ("INSTANCE_COUNT", "2"),
+    ("SCALING_MIN", "1"),
+    ("SCALING_MAX", "0"),
+    ("SCALING_INVOCATIONS_PER_INSTANCE", "600"),
     ("VOLUME_GB", "0"),
     ("VOLUME_KEY_ARN", ""),
     ("DATA_CAPTURE_PERCENT", "0"),
@@ -50,6 +53,7 @@ fn what_the_template_leaves_open_is_absent() {
     assert_eq!((settings.volume_gb, settings.volume_key), (None, None));
     assert_eq!((settings.capture, settings.network), (None, None));
     assert_eq!((settings.capacity.count, settings.keep_previous), (2, 3));
+    assert_eq!(settings.capacity.scaling, None, "by the bound that stands for none");
     assert!(settings.tells_each_shift && !settings.rollout.unguarded_serverless);
     assert_eq!(settings.rollout.alarms, ["churn-5xx", "churn-latency"]);
 }
@@ -65,8 +69,16 @@ fn what_the_template_says_is_read() {
         ("SECURITY_GROUP_IDS", "sg-1"),
         ("PROGRESS_NOTICES", "ends"),
         ("SERVERLESS_UPDATES", "unguarded"),
+        ("SCALING_MIN", "2"),
+        ("SCALING_MAX", "8"),
     ])
     .unwrap();
+    let scaling = Scaling {
+        min: 2,
+        max: 8,
+        invocations_per_instance: 600,
+    };
+    assert_eq!(settings.capacity.scaling, Some(scaling));
     assert!(!settings.tells_each_shift && settings.rollout.unguarded_serverless);
     assert_eq!(settings.volume_gb, Some(30));
     assert!(settings.volume_key.unwrap().ends_with("key/volumes"));
@@ -84,10 +96,28 @@ fn what_the_template_says_is_read() {
     assert_eq!(settings.network, Some(network));
 }
 
+/// Bounds that are equal hold the count where it is.
+#[test]
+fn bounds_of_scaling_may_be_equal_or_left_out() {
+    for (min, max, expected) in [
+        ("2", "2", Some((2, 2))),
+        ("", "8", Some((1, 8))),
+        ("9", "0", None),
+        ("9", "", None),
+    ] {
+        let settings = settings(&[("SCALING_MIN", min), ("SCALING_MAX", max)]).unwrap();
+        let scaling = settings.capacity.scaling.map(|scaling| (scaling.min, scaling.max));
+        assert_eq!(scaling, expected, "{min} to {max}");
+    }
+}
+
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     for (name, _) in LEAST {
         let optional = [
+            "SCALING_MIN",
+            "SCALING_MAX",
+            "SCALING_INVOCATIONS_PER_INSTANCE",
             "VOLUME_GB",
             "VOLUME_KEY_ARN",
             "DATA_CAPTURE_PERCENT",
@@ -108,6 +138,16 @@ fn what_is_missing_or_wrong_is_named() {
         (&[("INSTANCE_COUNT", "some")][..], "`INSTANCE_COUNT` is wrong: `some`"),
         (&[("KEEP_PREVIOUS", "-1")], "`KEEP_PREVIOUS` is wrong"),
         (&[("ROLLOUT_STRATEGY", "yolo")], "write all-at-once, blue-green"),
+        (
+            &[("SCALING_MIN", "3"), ("SCALING_MAX", "2")],
+            "`SCALING_MAX` is wrong: `2`: it is below SCALING_MIN, which is 3",
+        ),
+        (&[("SCALING_MAX", "some")], "`SCALING_MAX` is wrong: `some`"),
+        (&[("SCALING_MIN", "-1")], "`SCALING_MIN` is wrong: `-1`"),
+        (
+            &[("SCALING_MAX", "2"), ("SCALING_INVOCATIONS_PER_INSTANCE", "")],
+            "`SCALING_INVOCATIONS_PER_INSTANCE` is missing",
+        ),
         (&[("SUBNET_IDS", "subnet-1")], "set together or not at all"),
         (&[("SECURITY_GROUP_IDS", "sg-1")], "set together or not at all"),
         (

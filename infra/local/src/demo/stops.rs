@@ -422,9 +422,6 @@ async fn failing(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
     let version = registered(run).await?;
     let link = run.asked().await?;
     beats(run, &before);
-    if !world.expected.is_watched() {
-        whole_minute(world).await;
-    }
     run.decide(&link, Decision::Approved, "The best so far").await?;
 
     let back = taken_back(run, version).await;
@@ -466,16 +463,6 @@ async fn failing(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
         .await?;
     run.check(true, "a notice tells of the rollback");
     Ok(())
-}
-
-/// Waits until a minute of the virtual clock begins.
-///
-/// An alarm that fires while an update ends is nobody's: SageMaker watches it no more, and the guard does not yet. The alarm looks at
-/// whole minutes, so that an update that begins with one has ended before the next.
-async fn whole_minute(world: &World<'_>) {
-    let second = world.cloud().now().as_second().rem_euclid(60);
-    let left = (60 - second) as f64 / world.running.speed();
-    tokio::time::sleep(Duration::from_secs_f64(left)).await;
 }
 
 /// What was seen while a version was taken back.

@@ -69,6 +69,7 @@ async fn a_configuration_is_read() {
         model: model.to_owned(),
         instance_type: instance_type.map(str::to_owned),
         initial_count,
+        serverless: instance_type.is_none(),
     };
     let table = [
         (
@@ -479,6 +480,28 @@ async fn only_the_named_variant_is_changed_or_the_only_one() {
             .collect();
         assert_eq!(found, expected);
     }
+}
+
+#[tokio::test]
+async fn several_instance_types_become_the_templates_one() {
+    let base = served(
+        json!({"ProductionVariants": [{"VariantName": "main", "ModelName": "churn-v6",
+        "InstancePools": [{"InstanceType": "ml.c5.xlarge", "Priority": 1}], "InitialInstanceCount": 4}]}),
+    )
+    .await;
+    let expected = Variant {
+        name: "main".to_owned(),
+        model: "churn-v6".to_owned(),
+        instance_type: None,
+        initial_count: Some(4),
+        serverless: false,
+    };
+    assert_eq!(base.facts.variants, [expected]);
+    let sent = sent(Some(base), Some(least())).await;
+    let body: Value = serde_json::from_str(sent.split_once('\n').unwrap().1).unwrap();
+    let expected = json!([{"VariantName": "main", "ModelName": "churn-v7", "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 2}]);
+    assert_eq!(body["ProductionVariants"], expected);
 }
 
 /// An endpoint that was given instances is never serverless again, so that nothing could take it back.

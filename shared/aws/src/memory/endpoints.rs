@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
+use signalbox_model::capacity::Scaling;
 use signalbox_model::endpoint::{Configuration, Endpoint, Pending, Status, Variant};
 use signalbox_model::rollout::{Alarm, Update};
 
@@ -14,6 +15,7 @@ use crate::configurations::{
 };
 use crate::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use crate::error::{AwsError, ErrorKind};
+use crate::scaling::ScaleVariants;
 
 /// Twin of [`Endpoints`](crate::endpoints::Endpoints), with one endpoint.
 #[derive(Debug, Default)]
@@ -113,10 +115,11 @@ fn variants(config: &NewConfig) -> Vec<Variant> {
             model: changes.model.clone(),
             instance_type: Some(changes.instance_type.clone()),
             initial_count: Some(changes.instance_count),
+            serverless: false,
         };
         match place.and_then(|place| variants.get_mut(place)) {
             Some(variant) => {
-                if variant.is_serverless() {
+                if variant.serverless {
                     (changed.instance_type, changed.initial_count) = (None, None);
                 }
                 *variant = changed;
@@ -266,6 +269,59 @@ impl UpdateEndpoints for OneEndpoint {
             ..Pending::default()
         });
         state.updates.push(update.clone());
+        Ok(())
+    }
+}
+
+/// Twin of [`AutoScaling`](crate::scaling::AutoScaling): the variants that are scaled, by endpoint and variant.
+#[derive(Debug, Default)]
+pub struct ScaledVariants(Mutex<Scaled>);
+
+#[derive(Debug, Default)]
+struct Scaled {
+    variants: BTreeMap<(String, String), Scaling>,
+    refused: Option<ErrorKind>,
+}
+
+impl ScaledVariants {
+    /// How a variant is scaled, if it is.
+    pub fn of(&self, endpoint: &str, variant: &str) -> Option<Scaling> {
+        lock(&self.0).variants.get(&key(endpoint, variant)).copied()
+    }
+
+    /// Has everything refused from now on, or nothing any more.
+    pub fn refuse(&self, kind: impl Into<Option<ErrorKind>>) {
+        lock(&self.0).refused = kind.into();
+    }
+}
+
+impl Scaled {
+    /// Refuses the operation, if a test has said so.
+    fn heed(&self, operation: &'static str) -> Result<(), AwsError> {
+        self.refused.map_or(Ok(()), |kind| {
+            Err(AwsError::new(operation, kind, "Refused", "the service's words"))
+        })
+    }
+}
+
+fn key(endpoint: &str, variant: &str) -> (String, String) {
+    (endpoint.to_owned(), variant.to_owned())
+}
+
+impl ScaleVariants for ScaledVariants {
+    async fn scale(&self, endpoint: &str, variant: &str, scaling: &Scaling) -> Result<(), AwsError> {
+        pause().await;
+        let mut scaled = lock(&self.0);
+        scaled.heed("application-autoscaling:RegisterScalableTarget")?;
+        scaled.variants.insert(key(endpoint, variant), *scaling);
+        Ok(())
+    }
+
+    async fn stop_scaling(&self, endpoint: &str, variant: &str) -> Result<(), AwsError> {
+        pause().await;
+        let mut scaled = lock(&self.0);
+        scaled.heed("application-autoscaling:DeregisterScalableTarget")?;
+        scaled.variants.remove(&key(endpoint, variant));
         Ok(())
     }
 }

@@ -66,7 +66,11 @@ pub fn over(model: &ModelName, version: u32, over: Over) -> Page {
             "This link has expired. Nothing was done with it.",
             "The rollback pipeline takes back what serves now: start it in the console or by the command line.",
         ),
-        Over::TakenBack => (409, "This version was taken back before.", "There is nothing left to do."),
+        Over::TakenBack => (
+            409,
+            "This version was taken back before.",
+            "There is nothing left to do.",
+        ),
         Over::Replaced => (
             409,
             "Another version serves by now. Nothing was done.",
@@ -105,7 +109,10 @@ mod tests {
         for (body, expected) in [
             ("decision=take-back&comment=", Ok("")),
             ("decision=take-back", Ok("")),
-            ("comment=too+slow%0D%0Aby+half&decision=take-back", Ok("too slow\nby half")),
+            (
+                "comment=too+slow%0D%0Aby+half&decision=take-back",
+                Ok("too slow\nby half"),
+            ),
             ("decision=approve", Err(FormError::NoDecision)),
             ("decision=take-back&decision=take-back", Err(FormError::NoDecision)),
             ("", Err(FormError::NoDecision)),

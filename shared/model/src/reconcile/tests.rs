@@ -26,7 +26,8 @@ fn pending(config: &str) -> Pending {
         config: config.into(),
         phase: Some("Baking".into()),
         message: Some(
-            "Baking for 600 seconds (WaitIntervalInSeconds) with traffic enabled on canary capacity of 1 instance(s).".into(),
+            "Baking for 600 seconds (WaitIntervalInSeconds) with traffic enabled on canary capacity of 1 instance(s)."
+                .into(),
         ),
         since: Some(time(NOW - 240)),
         desired_count: Some(4),
@@ -114,12 +115,22 @@ fn the_whole_domain() {
 fn a_forgotten_request_is_known_by_the_configurations_age() {
     let endpoint = endpoint(Status::InService, BEFORE, None);
     for (made, serving_made, failure, expected) in [
-        (NOW - 1, NOW - 99, None, "rolled back to churn-v6-66666666: alarm churn-5xx"),
+        (
+            NOW - 1,
+            NOW - 99,
+            None,
+            "rolled back to churn-v6-66666666: alarm churn-5xx",
+        ),
         (NOW, NOW - 99, None, "update from churn-v6-66666666"),
         (NOW + 1, NOW - 99, None, "update from churn-v6-66666666"),
         // What serves was made after ours.
         (NOW - 2, NOW - 1, None, "superseded by churn-v6-66666666"),
-        (NOW - 2, NOW - 1, Some("kept"), "rolled back to churn-v6-66666666: alarm churn-5xx"),
+        (
+            NOW - 2,
+            NOW - 1,
+            Some("kept"),
+            "rolled back to churn-v6-66666666: alarm churn-5xx",
+        ),
     ] {
         let wanted = Wanted {
             made_at: Some(time(made)),
@@ -128,7 +139,13 @@ fn a_forgotten_request_is_known_by_the_configurations_age() {
             ..wanted()
         };
         let step = decide(Some(&endpoint), &wanted, &Progress::default(), &policy(), time(NOW));
-        assert_eq!(line(&step), expected, "made {}, serving made {}", made - NOW, serving_made - NOW);
+        assert_eq!(
+            line(&step),
+            expected,
+            "made {}, serving made {}",
+            made - NOW,
+            serving_made - NOW
+        );
     }
 }
 
@@ -143,7 +160,10 @@ fn a_reason_that_the_endpoint_forgot_is_taken_from_where_it_was_kept() {
         ..wanted()
     };
     let step = decide(Some(&forgotten), &wanted, &asked(), &policy(), time(NOW));
-    assert_eq!(line(&step), "rolled back to churn-v7-77777777: the alarm churn-5xx fired");
+    assert_eq!(
+        line(&step),
+        "rolled back to churn-v7-77777777: the alarm churn-5xx fired"
+    );
 }
 
 #[test]
@@ -157,7 +177,13 @@ fn tokens_are_read_back_and_others_say_nothing() {
     };
     assert!(progress.token().len() < 2048);
     assert_eq!(Progress::parse(Some(&progress.token())), progress);
-    for token in [None, Some(""), Some("again"), Some("[1]"), Some(r#"{"asked": "perhaps"}"#)] {
+    for token in [
+        None,
+        Some(""),
+        Some("again"),
+        Some("[1]"),
+        Some(r#"{"asked": "perhaps"}"#),
+    ] {
         assert_eq!(Progress::parse(token), Progress::default(), "{token:?}");
     }
     // An older version's token may know less, a newer one's more.

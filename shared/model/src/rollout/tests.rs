@@ -36,6 +36,7 @@ fn variant(name: &str, instance_type: Option<&str>) -> Variant {
         model: "churn-v6".into(),
         instance_type: instance_type.map(str::to_owned),
         initial_count: instance_type.map(|_| 4),
+        serverless: instance_type.is_none(),
     }
 }
 

@@ -1484,7 +1484,7 @@ fn lists_come_in_pages() {
         .iter()
         .map(|pipeline| &pipeline["name"])
         .collect();
-    assert_eq!(names, ["fraud-release", "fraud-train"]);
+    assert_eq!(names, ["fraud-release", "fraud-rollback", "fraud-train"]);
     let pipeline = bench.ok("GetPipeline", json!({"name": "fraud-release"}));
     assert_eq!(
         pipeline["pipeline"]["stages"][1]["actions"][0]["timeoutInMinutes"],
