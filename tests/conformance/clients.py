@@ -104,9 +104,47 @@ def sagemaker():
     answers("sagemaker CreateEndpointConfig", lambda: api.create_endpoint_config(**config))
     refuses("sagemaker CreateEndpointConfig, again", "ValidationException", "Cannot create already existing endpoint configuration",
             lambda: api.create_endpoint_config(**config))
-    answers("sagemaker DescribeEndpointConfig", lambda: api.describe_endpoint_config(EndpointConfigName="conformance"))
+    described = answers("sagemaker DescribeEndpointConfig", lambda: api.describe_endpoint_config(EndpointConfigName="conformance"))
+    if described:
+        tags = answers("sagemaker ListTags", lambda: api.list_tags(ResourceArn=described["EndpointConfigArn"]))
+        check("sagemaker ListTags gives what was put", tags is not None and tags["Tags"] == [{"Key": "a", "Value": "b"}], tags)
+    answers("sagemaker DescribeModel", lambda: api.describe_model(ModelName="conformance"))
+    listed = answers("sagemaker ListEndpointConfigs", lambda: api.list_endpoint_configs(
+        NameContains="conform", SortBy="CreationTime", SortOrder="Ascending", MaxResults=100))
+    check("sagemaker ListEndpointConfigs lists it", listed is not None and [
+        c["EndpointConfigName"] for c in listed["EndpointConfigs"]] == ["conformance"], listed)
+    retained = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DataCaptureConfig"}]}
+    refuses("sagemaker UpdateEndpoint, retaining: none", "ValidationException", "Could not find endpoint", lambda: api.update_endpoint(
+        EndpointName="no-such-endpoint", EndpointConfigName="conformance", **retained))
+    endpoint = answers("sagemaker CreateEndpoint", lambda: api.create_endpoint(
+        EndpointName="conformance", EndpointConfigName="conformance"))
+    if endpoint:
+        described = answers("sagemaker DescribeEndpoint", lambda: api.describe_endpoint(EndpointName="conformance"))
+        check("sagemaker DescribeEndpoint tells its status", described is not None and described["EndpointStatus"] in (
+            "Creating", "Failed"), described)
+        variant = {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/conformance/variant/AllTraffic",
+                   "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+        scaling = client("application-autoscaling")
+        answers("application-autoscaling RegisterScalableTarget", lambda: scaling.register_scalable_target(
+            MinCapacity=1, MaxCapacity=2, **variant))
+        answers("application-autoscaling PutScalingPolicy", lambda: scaling.put_scaling_policy(
+            PolicyName="conformance", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": 600.0, "PredefinedMetricSpecification": {
+                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}}, **variant))
+        answers("application-autoscaling DeregisterScalableTarget", lambda: scaling.deregister_scalable_target(**variant))
+        refuses("application-autoscaling DeregisterScalableTarget, again", "ObjectNotFoundException", "", lambda:
+                scaling.deregister_scalable_target(**variant))
+        refuses("application-autoscaling PutScalingPolicy: no target", "ObjectNotFoundException", "", lambda: scaling.put_scaling_policy(
+            PolicyName="conformance", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": 600.0, "PredefinedMetricSpecification": {
+                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}}, **variant))
+    refuses("sagemaker DeleteEndpointConfig: none", "ValidationException", "Could not find endpoint configuration",
+            lambda: api.delete_endpoint_config(EndpointConfigName="no-such-config"))
+    answers("sagemaker DeleteEndpointConfig", lambda: api.delete_endpoint_config(EndpointConfigName="conformance"))
+    refuses("sagemaker DeleteModel: none", "ValidationException", "Could not find model", lambda: api.delete_model(ModelName="no-such-model"))
+    answers("sagemaker DeleteModel", lambda: api.delete_model(ModelName="conformance"))
     refuses("sagemaker CreateEndpoint: no configuration", "ValidationException", "Could not find endpoint configuration",
-            lambda: api.create_endpoint(EndpointName="conformance", EndpointConfigName="no-such-config"))
+            lambda: api.create_endpoint(EndpointName="other", EndpointConfigName="no-such-config"))
     refuses("sagemaker UpdateEndpoint: none", "ValidationException", "Could not find endpoint", lambda: api.update_endpoint(
         EndpointName="no-such-endpoint", EndpointConfigName="conformance"))
 
@@ -117,6 +155,11 @@ def codepipeline():
     if state:
         check("codepipeline GetPipelineState names the stages", [stage["stageName"] for stage in state["stageStates"]] == [
             "Source", "Approve", "Deploy"], state)
+    rollback = answers("codepipeline StartPipelineExecution", lambda: api.start_pipeline_execution(
+        name=f"{MODEL}-rollback", variables=[{"name": "Undoes", "value": "7"}], clientRequestToken="undo-conformance"))
+    check("codepipeline StartPipelineExecution is idempotent", rollback is not None and rollback["pipelineExecutionId"] ==
+          api.start_pipeline_execution(name=f"{MODEL}-rollback", variables=[{"name": "Undoes", "value": "7"}],
+                                       clientRequestToken="undo-conformance")["pipelineExecutionId"], rollback)
     answers("codepipeline ListPipelineExecutions", lambda: api.list_pipeline_executions(pipelineName=f"{MODEL}-train"))
     answers("codepipeline ListActionExecutions", lambda: api.list_action_executions(pipelineName=f"{MODEL}-train"))
     refuses("codepipeline GetPipelineState: none", "PipelineNotFoundException", "", lambda: api.get_pipeline_state(name="no-such"))
