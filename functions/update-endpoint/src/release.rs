@@ -71,10 +71,11 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         work,
         package: &package,
         config: &config,
+        endpoint: endpoint.as_ref(),
     };
     if let Some(ended) = release.ended() {
         return match ended {
-            Ok(()) => release.after_deployed().await,
+            Ok(()) => release.after_deployed(true).await,
             Err(failure) => Err(failure),
         };
     }
@@ -84,7 +85,7 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
     };
     let mut step = decide(&wanted);
     if matches!(step, Step::Create | Step::Update { .. }) {
-        let prepared = match release.prepare(endpoint.as_ref(), &step).await? {
+        let prepared = match release.prepare(&step).await? {
             Ok(prepared) => prepared,
             Err(refusal) => {
                 let what_to_do = "Mend it, deploy the stack if a parameter was changed, and retry the stage.";
@@ -142,6 +143,8 @@ struct Release<'a, T> {
     package: &'a ModelPackage,
     /// The endpoint configuration that it brings.
     config: &'a str,
+    /// The endpoint as it was seen.
+    endpoint: Option<&'a Endpoint>,
 }
 
 /// What an update needs, all of it there.
@@ -198,7 +201,7 @@ impl<T: Tools> Release<'_, T> {
     }
 
     /// Makes the plan, and then, if it can work, what is to be deployed. The inner error is why it can't: nothing was made then.
-    async fn prepare(&self, endpoint: Option<&Endpoint>, step: &Step) -> Result<Result<Prepared, String>, Failure> {
+    async fn prepare(&self, step: &Step) -> Result<Result<Prepared, String>, Failure> {
         let Work { settings, tools, .. } = self.work;
         let container = self.may_be_deployed()?;
         let serving = match step {
@@ -221,7 +224,7 @@ impl<T: Tools> Release<'_, T> {
                 names.join(", ")
             )));
         }
-        let fleet = capacity::fleet(&settings.capacity, &settings.variant_name, endpoint, facts);
+        let fleet = capacity::fleet(&settings.capacity, &settings.variant_name, self.endpoint, facts);
         let alarms = tools.alarms().alarms(&settings.rollout.alarms).await?;
         let update = match rollout::plan(&settings.rollout, &fleet, &settings.instance_type, facts, &alarms) {
             Ok(update) => update,
@@ -339,13 +342,14 @@ impl<T: Tools> Release<'_, T> {
                 let progress = Progress {
                     asked: true,
                     from: from.map(str::to_owned),
-                    told: None,
+                    ..Progress::default()
                 };
                 Ok(self.work.going_on(&progress, format!("{config}: asked for"), 1))
             }
             // Another update was faster, or an earlier try of this one: the next look tells which.
             Err(error) if matches!(error.kind, ErrorKind::Busy | ErrorKind::Exists) => {
-                Ok(self.work.going_on(progress, format!("waiting: {}", error.message), 0))
+                let progress = progress.refused(self.endpoint);
+                Ok(self.work.going_on(&progress, format!("waiting: {}", error.message), 0))
             }
             Err(error) if error.kind == ErrorKind::Invalid => {
                 self.fail(&error.message, "Mend what SageMaker refuses, and retry the stage.")
@@ -360,43 +364,62 @@ impl<T: Tools> Release<'_, T> {
         let Work {
             settings,
             tools,
-            id,
             progress,
+            ..
         } = self.work;
         let arn = &self.package.arn;
-        let now = tools.clock().now();
-        let claims = Claims {
-            package: arn.clone(),
-            release: (*id).clone(),
-            expires: now.checked_add(LINK_LIFETIME).unwrap_or(now),
-        };
-        let mac = tools.macs().generate(claims.message()).await?;
-        let link = claims.url(&settings.page_url, &mac);
-        let take_back = TakeBack {
-            link: &link,
-            pipeline: &settings.rollback_pipeline,
-        };
-        // Where the token was lost, the configuration itself knows what it has replaced.
         let from = match &progress.from {
             Some(from) => Some(from.clone()),
+            // The endpoint was created: nothing was replaced.
+            None if progress.asked => None,
+            // Where the token was lost, the configuration itself knows.
             None => {
                 let config_arn = arn.endpoint_config_arn(self.config);
                 tools.endpoints().tags(&config_arn).await?.remove(tag::REPLACES)
             }
         };
+        let link = match &from {
+            Some(_) => Some(self.take_back_link().await?),
+            // What has replaced nothing can't be gone back from.
+            None => None,
+        };
+        let take_back = link.as_deref().map(|link| TakeBack {
+            link,
+            pipeline: &settings.rollback_pipeline,
+        });
         let previous = from.as_deref().and_then(|from| settings.model.version_of_config(from));
         let strategy = settings.rollout.strategy.as_str();
         let detail = format!("The endpoint configuration is {}.", self.config);
-        // What was not replaced can't be gone back to.
-        let take_back = from.is_some().then_some(&take_back);
-        let notice = mail::deployed(&settings.model, arn.version(), previous, strategy, &detail, take_back);
+        let notice = mail::deployed(
+            &settings.model,
+            arn.version(),
+            previous,
+            strategy,
+            &detail,
+            take_back.as_ref(),
+        );
         self.end(Outcome::Deployed, &format!("served by {}", self.config), None, &notice)
             .await?;
-        self.after_deployed().await
+        self.after_deployed(from.is_some()).await
     }
 
-    /// What is done once the version serves: all of it can be done again.
-    async fn after_deployed(&self) -> Result<Answer, Failure> {
+    /// The link that takes this release back.
+    async fn take_back_link(&self) -> Result<String, Failure> {
+        let Work {
+            settings, tools, id, ..
+        } = self.work;
+        let now = tools.clock().now();
+        let claims = Claims {
+            package: self.package.arn.clone(),
+            release: (*id).clone(),
+            expires: now.checked_add(LINK_LIFETIME).unwrap_or(now),
+        };
+        let mac = tools.macs().generate(claims.message()).await?;
+        Ok(claims.url(&settings.page_url, &mac))
+    }
+
+    /// What is done once the version serves: all of it can be done again. What has replaced nothing leaves nothing to clear away.
+    async fn after_deployed(&self, replaced: bool) -> Result<Answer, Failure> {
         self.work.scale().await?;
         let Work {
             settings, tools, id, ..
@@ -418,7 +441,7 @@ impl<T: Tools> Release<'_, T> {
                 .roll_back(&settings.rollback_pipeline, arn.version(), id, &reason)
                 .await?;
             tracing::warn!(version = arn.label(), reason, %rollback, "deployed, and taken back");
-        } else {
+        } else if replaced {
             clear::clear(self.work, arn, self.config).await;
         }
         Ok(Answer::Done {

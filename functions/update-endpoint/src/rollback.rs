@@ -110,7 +110,11 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
     if settings.capacity.scaling.is_some() {
         // The instance type that served well may be another one, and SageMaker refuses that while the variant is scaled.
         let (endpoint, variant) = (model.as_str(), settings.variant_name.as_str());
-        tools.scaling().stop_scaling(endpoint, variant).await?;
+        match tools.scaling().stop_scaling(endpoint, variant).await {
+            // A rescue is not held up by what may not matter: SageMaker says so if it does.
+            Err(error) if !error.is_transient() => tracing::error!(%error, "the variant is still scaled"),
+            done => done?,
+        }
     }
     let made_at = tools.endpoints().make_config(&exchange.new_config(work, base)).await?;
     // The configuration was there: an earlier try made it, and may have asked.
@@ -120,8 +124,7 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
     };
     let (version, back_to) = (exchange.version, exchange.good.version);
     let notes = [format!("v{version} is taken back: {reason}")];
-    let notice = mail::rollout_started(model, back_to, Some(version), "all at once", &notes);
-    work.mention(&notice).await;
+    let started = mail::rollout_started(model, back_to, Some(version), "all at once", &notes);
     let updated = tools
         .endpoints()
         .update(model.as_str(), &exchange.config, &update)
@@ -133,10 +136,11 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
     match updated {
         Ok(()) => {
             tracing::info!(config = exchange.config, undone = exchange.undone, "asked for");
+            work.mention(&started).await;
             let progress = Progress {
                 asked: true,
                 from: Some(from),
-                told: None,
+                ..Progress::default()
             };
             Ok(work.going_on(
                 &progress,
@@ -146,7 +150,8 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
         }
         // Another update was faster, or an earlier try of this one: the next look tells which.
         Err(error) if error.kind == ErrorKind::Busy => {
-            Ok(work.going_on(&work.progress, format!("waiting: {}", error.message), 0))
+            let progress = work.progress.refused(Some(&endpoint));
+            Ok(work.going_on(&progress, format!("waiting: {}", error.message), 0))
         }
         Err(error) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {
             fail(work, &error.message, "Release a good version again.").await

@@ -55,9 +55,8 @@ pub enum Step {
 pub struct Wanted<'a> {
     /// The endpoint configuration that shall serve.
     pub config: &'a str,
-    /// When it was made, if it was there before this try. Configurations are made just before the update; so an endpoint that was
-    /// changed after that was most likely changed by the update that this release asked for, even where the function died before it
-    /// could note so.
+    /// When it was made, if it was there before this try. Configurations are made just before the update; so an endpoint that failed
+    /// to be updated after that failed at what this release asked for, even where the function died before it could note so.
     pub made_at: Option<Timestamp>,
     /// When the configuration that serves was made, if that is known: one that is newer than ours is somebody else's doing.
     pub serving_made_at: Option<Timestamp>,
@@ -75,6 +74,10 @@ pub struct Progress {
     /// The configuration that served then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The beginning of the endpoint's `FailureReason` (empty where it had none) when SageMaker refused our request as busy: it is
+    /// of an update before ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_with: Option<String>,
     /// The share that people were last told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Shift>,
@@ -87,6 +90,16 @@ impl Progress {
         token
             .and_then(|token| serde_json::from_str(token).ok())
             .unwrap_or_default()
+    }
+
+    /// The same, after SageMaker refused our request as busy.
+    #[must_use]
+    pub fn refused(&self, endpoint: Option<&Endpoint>) -> Self {
+        let reason = endpoint.and_then(|endpoint| endpoint.failure_reason.as_deref());
+        Self {
+            refused_with: Some(beginning(reason.unwrap_or_default())),
+            ..self.clone()
+        }
     }
 
     /// The continuation token, of at most 2048 characters.
@@ -121,7 +134,7 @@ pub fn decide(
             .pending
             .as_ref()
             .is_some_and(|pending| pending.config == wanted.config);
-    let asked = progress.asked || seen || was_asked(endpoint, wanted);
+    let asked = progress.asked || seen || was_asked(endpoint, wanted, progress);
     let reason = || {
         let known = endpoint.failure_reason.as_deref().or(wanted.failure);
         known.unwrap_or("SageMaker gives no reason").to_owned()
@@ -171,9 +184,7 @@ pub fn decide(
 fn after_us(endpoint: &Endpoint, wanted: &Wanted<'_>, progress: &Progress, reason: String) -> Step {
     let serving = endpoint.config.clone();
     let same_as_before = progress.from.as_ref().map(|from| *from == serving);
-    let newer_than_ours =
-        matches!((wanted.serving_made_at, wanted.made_at), (Some(theirs), Some(ours)) if theirs > ours);
-    let overtaken = !same_as_before.unwrap_or(!newer_than_ours);
+    let overtaken = !same_as_before.unwrap_or(!newer_serves(wanted));
     if overtaken && wanted.failure.is_none() {
         Step::Superseded { serving }
     } else {
@@ -194,8 +205,25 @@ fn in_flight(pending: &Pending, wanted: &Wanted<'_>, policy: &Policy, now: Times
     }
 }
 
-fn was_asked(endpoint: &Endpoint, wanted: &Wanted<'_>) -> bool {
-    matches!((endpoint.modified_at, wanted.made_at), (Some(modified), Some(made)) if modified > made)
+/// Whether the update was asked for by a try that could not note so. That the endpoint was changed is not enough: scaling changes it.
+fn was_asked(endpoint: &Endpoint, wanted: &Wanted<'_>, progress: &Progress) -> bool {
+    let changed = matches!((endpoint.modified_at, wanted.made_at), (Some(modified), Some(made)) if modified > made);
+    let failed_anew = endpoint
+        .failure_reason
+        .as_deref()
+        .is_some_and(|reason| progress.refused_with != Some(beginning(reason)));
+    let failed = failed_anew || wanted.failure.is_some();
+    changed && (failed || newer_serves(wanted))
+}
+
+/// As much of a reason as tells it from another one and fits the token.
+fn beginning(reason: &str) -> String {
+    reason.chars().take(200).collect()
+}
+
+/// Whether what serves was made after our configuration.
+fn newer_serves(wanted: &Wanted<'_>) -> bool {
+    matches!((wanted.serving_made_at, wanted.made_at), (Some(theirs), Some(ours)) if theirs > ours)
 }
 
 fn wait(summary: &str, percent: u8) -> Step {

@@ -5,6 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::endpoint::{Endpoint, Status};
 use crate::names::ReleaseId;
 
+/// The longest time that SageMaker lets an update take.
+const UPDATE_MAX: SignedDuration = SignedDuration::from_hours(8);
+
 /// What is known of the configuration that serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Served {
@@ -53,12 +56,13 @@ pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: Sig
     if endpoint.failure_reason.is_some() && endpoint.modified_at.is_some_and(|modified| fired <= modified) {
         return Reaction::Leave("the alarm belongs to the update that was rolled back after it".to_owned());
     }
-    // A rescue has no release to be told of, and takes no time worth mentioning.
-    let since = fired.duration_since(served.deployed_at.unwrap_or(match served.undoes {
-        Some(_) => made,
-        // Not told yet: it has ended just now, or is about to.
-        None => fired,
-    }));
+    let since = match (served.deployed_at, &served.undoes) {
+        (Some(deployed), _) => fired.duration_since(deployed),
+        // A rescue has no release to be told of, and takes no time worth mentioning.
+        (None, Some(_)) => fired.duration_since(made),
+        // Not told yet: it has ended just now, or is about to, or never will be.
+        (None, None) => fired.duration_since(made).saturating_sub(UPDATE_MAX),
+    };
     if since > guard {
         return Reaction::Leave(format!(
             "{config} serves since {} min, longer than the {} min for which an alarm brings its predecessor back",
@@ -128,6 +132,14 @@ mod tests {
             (Status::InService, false, &usual, 60, "take back"),
             (Status::InService, false, &usual, 61, "leave: longer than the 60 min"),
             (Status::InService, false, &untold, 1, "take back"),
+            (Status::InService, false, &untold, 8 * 60 + 50, "take back"),
+            (
+                Status::InService,
+                false,
+                &untold,
+                8 * 60 + 51,
+                "leave: longer than the 60 min",
+            ),
             // Another version was rolled back to this one, and this is heard late.
             (
                 Status::InService,

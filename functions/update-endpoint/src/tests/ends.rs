@@ -193,6 +193,7 @@ async fn a_lost_token_is_made_up_for_by_the_configurations_age() {
         ),
     ] {
         let world = World::serving();
+        world.failed_because(Some("an alarm"));
         world
             .endpoint
             .put_config(config(OLD, "churn-v6", None), time(serving_made_at));

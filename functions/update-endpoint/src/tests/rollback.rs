@@ -167,7 +167,8 @@ async fn a_try_that_died_anywhere_is_made_up_for() {
         let mut subjects = world.subjects();
         let all = subjects.len();
         subjects.dedup();
-        assert_eq!(subjects, ["v6 begins to take over", "v7 rolled back"]);
+        // Who died between the update and the notice does not tell of the start: the end is told in any case.
+        assert_eq!(subjects.last().map(String::as_str), Some("v7 rolled back"));
         assert!(all <= 4, "told and not yet marked, each can be told again once: {all}");
         if over {
             break;
@@ -438,6 +439,7 @@ async fn a_lost_token_is_made_up_for_by_the_configurations_age() {
     // The endpoint was changed at 12:25.
     for (made_at, rolled_back) in [("2026-03-01T12:24:59Z", true), ("2026-03-01T12:25:00Z", false)] {
         let world = World::deployed();
+        world.failed_because(Some("an alarm"));
         let made = NewConfig {
             tags: vec![(tag::UNDOES.into(), NEW.into())],
             ..config(BACK, "churn-v6", None)

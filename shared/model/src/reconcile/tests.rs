@@ -62,7 +62,7 @@ fn asked() -> Progress {
     Progress {
         asked: true,
         from: Some(BEFORE.into()),
-        told: None,
+        ..Progress::default()
     }
 }
 
@@ -150,6 +150,32 @@ fn a_forgotten_request_is_known_by_the_configurations_age() {
 }
 
 #[test]
+fn scaling_is_not_taken_for_a_rollback() {
+    let scaled = Endpoint {
+        failure_reason: None,
+        ..endpoint(Status::InService, BEFORE, None)
+    };
+    let wanted = Wanted {
+        made_at: Some(time(NOW - 1)),
+        ..wanted()
+    };
+    let step = |endpoint: &Endpoint, progress: &Progress| {
+        line(&decide(Some(endpoint), &wanted, progress, &policy(), time(NOW)))
+    };
+    assert_eq!(step(&scaled, &Progress::default()), "update from churn-v6-66666666");
+    // Nor where the endpoint still bears the reason of an update before ours, and scaling was why SageMaker was busy.
+    let failed = endpoint(Status::InService, BEFORE, None);
+    let refused = Progress::default().refused(Some(&failed));
+    assert_eq!(step(&failed, &refused), "update from churn-v6-66666666");
+    let anew = Endpoint {
+        failure_reason: Some("another alarm".into()),
+        ..failed
+    };
+    assert_eq!(step(&anew, &refused), "rolled back to churn-v6-66666666: another alarm");
+    assert_eq!(Progress::parse(Some(&refused.token())), refused);
+}
+
+#[test]
 fn a_reason_that_the_endpoint_forgot_is_taken_from_where_it_was_kept() {
     let forgotten = Endpoint {
         failure_reason: None,
@@ -198,6 +224,8 @@ struct SageMaker {
     /// Seconds; every change takes one.
     clock: i64,
     updates: usize,
+    /// When somebody else's configuration was made.
+    third_made_at: Option<i64>,
 }
 
 /// What fate deals in one round.
@@ -221,6 +249,9 @@ impl SageMaker {
     fn begin(&mut self, config: &str) {
         if let Some(endpoint) = self.endpoint.as_mut().filter(|endpoint| endpoint.is_idle()) {
             self.updates += 1;
+            if config == THIRD {
+                self.third_made_at = Some(self.clock);
+            }
             endpoint.status = Status::Updating;
             endpoint.failure_reason = None;
             endpoint.pending = Some(pending(config));
@@ -292,6 +323,7 @@ proptest! {
             endpoint: (!first).then(|| Endpoint { failure_reason: None, ..endpoint(Status::InService, BEFORE, None) }),
             clock: NOW + 1,
             updates: 0,
+            third_made_at: None,
         };
         let (mut progress, mut made_at, mut asked_for) = (Progress::default(), None, 0);
         let mut end = None;
@@ -309,7 +341,9 @@ proptest! {
                 }
                 Deal::Run | Deal::Forget => {
                     let observed = sagemaker.endpoint.clone();
-                    let wanted = Wanted { made_at, serving_made_at: None, failure: None, config: OURS };
+                    let third = observed.as_ref().is_some_and(|endpoint| endpoint.config == THIRD);
+                    let serving_made_at = sagemaker.third_made_at.filter(|_| third).map(time);
+                    let wanted = Wanted { made_at, serving_made_at, failure: None, config: OURS };
                     let step = decide(observed.as_ref(), &wanted, &progress, &policy(), time(sagemaker.clock));
                     match &step {
                         Step::Create => {
@@ -325,7 +359,7 @@ proptest! {
                             asked_for += 1;
                             sagemaker.begin(OURS);
                             if matches!(deal, Deal::Run) {
-                                progress = Progress { asked: true, from: Some(from.clone()), told: None };
+                                progress = Progress { asked: true, from: Some(from.clone()), ..Progress::default() };
                             }
                         }
                         Step::Wait { .. } => {}
