@@ -199,6 +199,26 @@ impl World {
         Ok(commit)
     }
 
+    /// Pushes a candidate and waits for the mails that ask about it; the last link of them.
+    ///
+    /// # Errors
+    /// Where nobody is asked within half a day.
+    pub fn propose(&mut self, candidate: &Candidate) -> Result<String> {
+        let links = self.approval_links().len();
+        self.push(candidate)?;
+        self.run_until(12, "the approval mail", |world| world.approval_links().len() > links)?;
+        self.approval_links().pop().context("an approval link")
+    }
+
+    /// Runs until a version is marked so.
+    ///
+    /// # Errors
+    /// Where it is not within half a day.
+    pub fn until_outcome(&mut self, version: u32, outcome: &str) -> Result<()> {
+        let marked = |world: &Self| world.outcome(version).as_deref() == Some(outcome);
+        self.run_until(12, outcome, marked)
+    }
+
     /// Puts an object into the stack's bucket.
     ///
     /// # Errors
@@ -562,6 +582,7 @@ impl World {
             .region(aws_config::Region::new("eu-west-1"))
             .endpoint_url("http://127.0.0.1:4566")
             .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .identity_cache(aws_config::identity::IdentityCache::no_cache())
             .http_client(self.inside.clone())
             .time_source(self.inside.clone())
             .sleep_impl(self.inside.clone())

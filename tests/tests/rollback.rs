@@ -18,15 +18,10 @@ use tests::world::World;
 const ALARM: &str = "tumour-5xx";
 
 fn release(world: &mut World, accuracy: f64, version: u32) {
-    let links = world.approval_links().len();
-    world.push(&Candidate::of_accuracy(accuracy)).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    let link = world.approval_links().pop().unwrap();
+    let link = world.propose(&Candidate::of_accuracy(accuracy)).unwrap();
     let (status, page) = world.decide(&link, "approve", "fine").unwrap();
     assert_eq!(status, 200, "{page}");
-    until_outcome(world, version, "deployed");
+    world.until_outcome(version, "deployed").unwrap();
 }
 
 /// Versions 1 to 3 were deployed, one after the other; version 3 serves.
@@ -39,12 +34,6 @@ fn three() -> World {
     }
     assert_eq!(world.serving(), Some(3));
     world
-}
-
-fn until_outcome(world: &mut World, version: u32, outcome: &str) {
-    world
-        .run_until(12, outcome, |world| world.outcome(version).as_deref() == Some(outcome))
-        .unwrap();
 }
 
 /// `aws codepipeline start-pipeline-execution --name tumour-rollback`, with variables.
@@ -84,7 +73,7 @@ fn mail_with(world: &World, words: &str) -> String {
 
 /// Version 3 was taken back, once, and version 2 serves.
 fn back_on_2(world: &mut World, reason: &str) {
-    until_outcome(world, 3, "rolled-back");
+    world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_hours(1)).unwrap();
     assert_eq!(world.serving(), Some(2));
     assert_eq!(status(world, 3), "Rejected");
@@ -150,7 +139,7 @@ fn a_rejected_version_that_does_not_serve_changes_nothing() {
     assert_eq!((world.serving(), executions(&world).len()), (Some(3), 0));
     // And it is no version to go back to.
     world.set_alarm(ALARM, "ALARM").unwrap();
-    until_outcome(&mut world, 3, "rolled-back");
+    world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_hours(1)).unwrap();
     assert_eq!(world.serving(), Some(1));
 }
@@ -187,7 +176,7 @@ fn scaling_does_not_prolong_the_guard_time() {
 fn an_alarm_after_a_rollback_is_told_and_goes_no_further_back() {
     let mut world = three();
     start_rollback(&world, &json!([]));
-    until_outcome(&mut world, 3, "rolled-back");
+    world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_mins(2)).unwrap();
     world.set_alarm(ALARM, "ALARM").unwrap();
     world.run_for(SignedDuration::from_hours(1)).unwrap();
@@ -202,22 +191,17 @@ fn an_alarm_after_a_rollback_is_told_and_goes_no_further_back() {
         &world,
         &json!([{"name": "Undoes", "value": "2"}, {"name": "Reason", "value": "further back"}]),
     );
-    until_outcome(&mut world, 2, "rolled-back");
+    world.until_outcome(2, "rolled-back").unwrap();
     assert_eq!(world.serving(), Some(1));
 }
 
 #[test]
 fn a_waiting_approval_does_not_stand_in_its_way() {
     let mut world = three();
-    let links = world.approval_links().len();
-    world.push(&Candidate::of_accuracy(0.97)).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
+    let link = world.propose(&Candidate::of_accuracy(0.97)).unwrap();
     world.set_alarm(ALARM, "ALARM").unwrap();
     back_on_2(&mut world, ALARM);
     // What waited is not lost by it.
-    let link = world.approval_links().pop().unwrap();
     let (status, page) = world.decide(&link, "approve", "still good").unwrap();
     // What the approver was shown has changed: another champion.
     assert!(status == 200 || page.contains("has changed"), "{status} {page}");
@@ -226,12 +210,7 @@ fn a_waiting_approval_does_not_stand_in_its_way() {
 #[test]
 fn while_another_version_takes_over_it_waits_and_then_finds_nothing_to_take_back() {
     let mut world = three();
-    let links = world.approval_links().len();
-    world.push(&Candidate::of_accuracy(0.97)).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    let link = world.approval_links().pop().unwrap();
+    let link = world.propose(&Candidate::of_accuracy(0.97)).unwrap();
     world.decide(&link, "approve", "fine").unwrap();
     world
         .run_until(2, "the canary", |world| {
@@ -243,7 +222,7 @@ fn while_another_version_takes_over_it_waits_and_then_finds_nothing_to_take_back
         })
         .unwrap();
     start_rollback(&world, &json!([{"name": "Undoes", "value": "3"}]));
-    until_outcome(&mut world, 4, "deployed");
+    world.until_outcome(4, "deployed").unwrap();
     world.run_for(SignedDuration::from_mins(30)).unwrap();
     assert_eq!(world.serving(), Some(4), "neither collided, neither failed");
     assert_eq!(executions(&world)[0]["status"], "Succeeded");
@@ -255,14 +234,14 @@ fn while_another_version_takes_over_it_waits_and_then_finds_nothing_to_take_back
 fn a_version_that_was_taken_back_is_released_again_by_a_person() {
     let mut world = three();
     start_rollback(&world, &json!([]));
-    until_outcome(&mut world, 3, "rolled-back");
+    world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_hours(3)).unwrap();
     assert_eq!(world.serving(), Some(2), "by itself it is not tried again");
     let arn = world.package(3).unwrap()["ModelPackageArn"].clone();
     let update =
         json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ApprovalDescription": "data mended"});
     world.call(Service::SageMaker, "UpdateModelPackage", &update).unwrap();
-    until_outcome(&mut world, 3, "deployed");
+    world.until_outcome(3, "deployed").unwrap();
     assert_eq!(world.serving(), Some(3));
 }
 
@@ -303,7 +282,7 @@ fn what_served_long_ago_is_cleared_away() {
     assert_eq!(names("ListModels", "Models", "ModelName"), ["tumour-v3", "tumour-v4"]);
     // And what is left is enough to go back.
     start_rollback(&world, &json!([]));
-    until_outcome(&mut world, 4, "rolled-back");
+    world.until_outcome(4, "rolled-back").unwrap();
     assert_eq!(world.serving(), Some(3));
 }
 
@@ -318,7 +297,7 @@ fn everywhere(fault: Fault) {
             world.faults().plan(first + call, fault);
         }
         world.set_alarm(ALARM, "ALARM").unwrap();
-        until_outcome(&mut world, 2, "rolled-back");
+        world.until_outcome(2, "rolled-back").unwrap();
         let calls = world.faults().calls() - first;
         world.run_for(SignedDuration::from_mins(40)).unwrap();
         let told = world

@@ -52,7 +52,7 @@ impl Case {
             .unwrap()
             .without_traffic();
         approve(&mut world, &Candidate::of_accuracy(0.90));
-        until_outcome(&mut world, 1, "deployed");
+        world.until_outcome(1, "deployed").unwrap();
         approve(&mut world, &Candidate::of_accuracy(0.95));
         world
     }
@@ -60,12 +60,7 @@ impl Case {
 
 /// Pushes a candidate and approves it by the link in its mail.
 fn approve(world: &mut World, candidate: &Candidate) {
-    let links = world.approval_links().len();
-    world.push(candidate).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    let link = world.approval_links().pop().unwrap();
+    let link = world.propose(candidate).unwrap();
     // A person whose page breaks tries again; so does this one.
     let decided = (0..3).any(|_| {
         world
@@ -73,12 +68,6 @@ fn approve(world: &mut World, candidate: &Candidate) {
             .is_ok_and(|(status, _)| status == 200)
     });
     assert!(decided);
-}
-
-fn until_outcome(world: &mut World, version: u32, outcome: &str) {
-    world
-        .run_until(12, outcome, |world| world.outcome(version).as_deref() == Some(outcome))
-        .unwrap();
 }
 
 /// The happenings of a kind, about version 2.
@@ -112,7 +101,7 @@ fn status(world: &World, version: u32) -> String {
 
 /// Version 2 was taken back, for good, and somebody was told by which alarm.
 fn taken_back(world: &mut World, serving: Option<u32>) {
-    until_outcome(world, 2, "rolled-back");
+    world.until_outcome(2, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_hours(1)).unwrap();
     assert_eq!(world.serving(), serving);
     assert_eq!(status(world, 2), "Rejected", "it is in quarantine");
@@ -136,7 +125,7 @@ fn taken_back(world: &mut World, serving: Option<u32>) {
 
 fn clean(case: Case) {
     let mut world = case.world();
-    until_outcome(&mut world, 2, "deployed");
+    world.until_outcome(2, "deployed").unwrap();
     world.run_for(SignedDuration::from_mins(30)).unwrap();
     assert_eq!(world.serving(), Some(2));
     let shifts: Vec<(Timestamp, f64)> = of_v2(&world, "traffic-shifted")
@@ -248,7 +237,7 @@ fn everywhere(case: Case, fault: Fault) {
         if let Some(call) = faulty {
             world.faults().plan(first + call, fault);
         }
-        until_outcome(&mut world, 2, "deployed");
+        world.until_outcome(2, "deployed").unwrap();
         world.run_for(SignedDuration::from_mins(40)).unwrap();
         let dead = world.cloud().dead_letters().len();
         let end = (world.serving(), status(&world, 2), dead, rollbacks(&world));
@@ -276,7 +265,7 @@ fn everywhere(case: Case, fault: Fault) {
 fn duplicates(case: Case) {
     let mut world = case.world();
     world.deliver_twice("update-endpoint");
-    until_outcome(&mut world, 2, "deployed");
+    world.until_outcome(2, "deployed").unwrap();
     world.run_for(SignedDuration::from_mins(40)).unwrap();
     assert_eq!(
         (world.serving(), status(&world, 2).as_str(), rollbacks(&world)),
@@ -337,7 +326,7 @@ fn desired(world: &World) -> u64 {
 #[test]
 fn scaled_counts_are_kept() {
     let mut world = CANARY.world();
-    until_outcome(&mut world, 2, "deployed");
+    world.until_outcome(2, "deployed").unwrap();
     assert_eq!(desired(&world), 4, "the template's");
     let scale = json!({"EndpointName": "tumour", "DesiredWeightsAndCapacities": [
         {"VariantName": "AllTraffic", "DesiredInstanceCount": 6}]});
@@ -347,7 +336,7 @@ fn scaled_counts_are_kept() {
     world.run_for(SignedDuration::from_mins(10)).unwrap();
     for (version, accuracy) in [(3, 0.96), (4, 0.97)] {
         approve(&mut world, &Candidate::of_accuracy(accuracy));
-        until_outcome(&mut world, version, "deployed");
+        world.until_outcome(version, "deployed").unwrap();
         assert_eq!(desired(&world), 6, "v{version}");
     }
     let mails = world.mails();
@@ -368,7 +357,7 @@ fn the_template_scales_the_endpoint_between_its_bounds() {
     ];
     let mut world = World::with_parameters(3, &parameters).unwrap();
     approve(&mut world, &Candidate::of_accuracy(0.90));
-    until_outcome(&mut world, 1, "deployed");
+    world.until_outcome(1, "deployed").unwrap();
     let targets = world
         .call(
             Service::ApplicationAutoScaling,
@@ -386,7 +375,7 @@ fn the_template_scales_the_endpoint_between_its_bounds() {
     let scaled = desired(&world);
     assert!((3..=8).contains(&scaled), "{scaled}");
     approve(&mut world, &Candidate::of_accuracy(0.95));
-    until_outcome(&mut world, 2, "deployed");
+    world.until_outcome(2, "deployed").unwrap();
     assert_eq!(world.serving(), Some(2));
     assert!((3..=8).contains(&desired(&world)));
     assert!(
@@ -399,8 +388,8 @@ fn the_template_scales_the_endpoint_between_its_bounds() {
 #[test]
 fn sagemakers_own_maintenance_is_waited_for() {
     let mut world = CANARY.world();
-    until_outcome(&mut world, 2, "deployed");
-    let link = mailed(&mut world, 0.96);
+    world.until_outcome(2, "deployed").unwrap();
+    let link = world.propose(&Candidate::of_accuracy(0.96)).unwrap();
     world
         .cloud()
         .system_update("tumour", SignedDuration::from_mins(20))
@@ -415,18 +404,8 @@ fn sagemakers_own_maintenance_is_waited_for() {
         )
         .unwrap();
     assert!(state.to_string().contains("SageMaker's own maintenance"), "{state}");
-    until_outcome(&mut world, 3, "deployed");
+    world.until_outcome(3, "deployed").unwrap();
     assert_eq!(world.serving(), Some(3));
-}
-
-/// Pushes a candidate; the link in its mail.
-fn mailed(world: &mut World, accuracy: f64) -> String {
-    let links = world.approval_links().len();
-    world.push(&Candidate::of_accuracy(accuracy)).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    world.approval_links().pop().unwrap()
 }
 
 #[test]
@@ -435,15 +414,15 @@ fn two_releases_take_their_turns_and_neither_fails() {
         .unwrap()
         .without_traffic();
     approve(&mut world, &Candidate::of_accuracy(0.90));
-    until_outcome(&mut world, 1, "deployed");
-    let link = mailed(&mut world, 0.95);
+    world.until_outcome(1, "deployed").unwrap();
+    let link = world.propose(&Candidate::of_accuracy(0.95)).unwrap();
     assert_eq!(world.decide(&link, "approve", "first").unwrap().0, 200);
     // The second is approved while the first is a canary.
-    let link = mailed(&mut world, 0.97);
+    let link = world.propose(&Candidate::of_accuracy(0.97)).unwrap();
     assert_eq!(world.outcome(2), None, "it still takes over");
     let (status, page) = world.decide(&link, "approve", "second").unwrap();
     assert_eq!(status, 200, "{page}");
-    until_outcome(&mut world, 3, "deployed");
+    world.until_outcome(3, "deployed").unwrap();
     assert_eq!(
         (world.serving(), world.outcome(2).as_deref()),
         (Some(3), Some("deployed")),

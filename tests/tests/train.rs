@@ -10,12 +10,7 @@ use tests::world::World;
 
 /// Pushes a candidate and approves it by the link in its mail.
 fn release(world: &mut World, candidate: &Candidate, version: u32) {
-    let links = world.approval_links().len();
-    world.push(candidate).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    let link = world.approval_links().pop().unwrap();
+    let link = world.propose(candidate).unwrap();
     let (status, page) = world.decide(&link, "approve", "looks good").unwrap();
     assert_eq!(status, 200, "{page}");
     world
@@ -25,12 +20,7 @@ fn release(world: &mut World, candidate: &Candidate, version: u32) {
 
 /// Pushes a better candidate and waits for its mails; the last link of them.
 fn waiting(world: &mut World) -> String {
-    let links = world.approval_links().len();
-    world.push(&Candidate::of_accuracy(0.95)).unwrap();
-    world
-        .run_until(12, "the approval mail", |world| world.approval_links().len() > links)
-        .unwrap();
-    world.approval_links().pop().unwrap()
+    world.propose(&Candidate::of_accuracy(0.95)).unwrap()
 }
 
 /// A world in which version 1 serves.
