@@ -342,7 +342,7 @@ pub(super) fn ended(cloud: &Cloud, kind: JobKind, description: &mut Value, statu
 /// The files as a tar.gz that is the same for the same files: sorted, and without times or owners.
 fn archive(files: &[(String, Bytes)]) -> std::io::Result<Bytes> {
     let files: BTreeMap<&String, &Bytes> = files.iter().map(|(path, content)| (path, content)).collect();
-    let mut builder = tar::Builder::new(GzBuilder::new().mtime(0).write(Vec::new(), Compression::default()));
+    let mut builder = tar::Builder::new(GzBuilder::new().mtime(0).write(Vec::new(), Compression::fast()));
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(u64::try_from(content.len()).unwrap_or(u64::MAX));
