@@ -150,20 +150,11 @@ fn load(workspace: &Path, parameters: &BTreeMap<String, String>, base_url: &str)
 }
 
 impl Running {
-    /// Starts the local cloud with the repository's own parameters. `progress` is told what is being done.
+    /// Starts the local cloud with these parameters of the template. `progress` is told what is being done.
     ///
     /// # Errors
     /// Where a tool is missing, a function can't be built, the template can't be deployed or the port is taken.
-    pub async fn start(options: Options, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
-        let parameters = default_parameters(&binaries::workspace()?)?;
-        Self::start_with(options, &parameters, progress).await
-    }
-
-    /// Starts the local cloud with other parameters.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_with(
+    pub async fn start(
         options: Options,
         parameters: &BTreeMap<String, String>,
         progress: &(dyn Fn(&str) + Sync),

@@ -157,7 +157,7 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     let parameters = parameters.read()?;
     let progress = |text: &str| eprintln!("{text} …");
     let running = tokio::select! {
-        running = Running::start_with(options, &parameters, &progress) => running?,
+        running = Running::start(options, &parameters, &progress) => running?,
         ended = interrupted() => return ended,
     };
     let base = running.base_url();

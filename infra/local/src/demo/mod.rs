@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
         let others = strategy.parameters().iter();
         parameters.extend(others.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
-    let running = Running::start_with(chosen, &parameters, &progress).await?;
+    let running = Running::start(chosen, &parameters, &progress).await?;
     let console = Console::stdout();
     let told = tokio::select! {
         told = tell(&running, &console) => told,
