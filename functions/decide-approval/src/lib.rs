@@ -22,11 +22,12 @@ use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
+use signalbox_model::decision::Decision;
 use signalbox_model::evidence::Evidence;
 use signalbox_model::link::{Expected, Refusal, SignedLink, Waiting};
 use signalbox_model::metrics::Metrics;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
-use signalbox_model::page::{self, Answer, Decision, Page};
+use signalbox_model::page::{self, Answer, Page};
 use signalbox_model::undo;
 
 mod take_back;

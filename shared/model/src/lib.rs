@@ -12,6 +12,7 @@
 //! | [`training`] | how a training ended |
 //! | [`gate`] | whether a version may be offered for approval |
 //! | [`evidence`], [`mail`], [`page`] | what people are shown of it |
+//! | [`decision`] | what people decide, and how it is kept |
 //! | [`link`] | the approval link: what it binds, and when it is refused |
 //! | [`rollout`] | how a version takes over |
 //! | [`capacity`] | on how many instances |
@@ -27,6 +28,7 @@
 //! | [`job`] | a CodePipeline job and its user parameters |
 
 pub mod capacity;
+pub mod decision;
 pub mod definition;
 pub mod endpoint;
 pub mod event;

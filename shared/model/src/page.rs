@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::decision::Decision;
 use crate::evidence::{Direction, Evidence, Row, duration, number, one_line, signed, utc, why};
 use crate::link::Refusal;
 use crate::metrics::Metrics;
@@ -36,33 +37,6 @@ pub struct Page {
     pub status: u16,
     /// The document.
     pub html: String,
-}
-
-/// What a person decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Release it.
-    Approve,
-    /// Don't.
-    Reject,
-}
-
-impl Decision {
-    /// The form's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-        }
-    }
-
-    fn done(self) -> &'static str {
-        match self {
-            Self::Approve => "approved",
-            Self::Reject => "rejected",
-        }
-    }
 }
 
 /// What a person sent with the form.
