@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// The longest description that StartPipelineExecution takes, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 3072;
+/// The longest author that is kept, in characters.
+pub const AUTHOR_CHARS_MAX: usize = 120;
+/// The longest commit message that is kept, in characters.
+pub const MESSAGE_CHARS_MAX: usize = 600;
 
 /// What made a training start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +53,12 @@ pub struct Lineage {
     /// The commit whose build is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Who wrote the commit: `Ada Lovelace <ada@example.com>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The CodePipeline execution that started the training, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codepipeline_execution: Option<String>,
@@ -70,6 +80,8 @@ impl Lineage {
         Self {
             trigger,
             commit: None,
+            author: None,
+            message: None,
             codepipeline_execution: None,
             data: None,
             evidence: BTreeMap::new(),
@@ -77,17 +89,35 @@ impl Lineage {
         }
     }
 
-    /// The JSON for an execution's description; evidence is left out, last key first, where it would not fit.
+    /// Notes who wrote the commit and what they wrote about it, each cut to what is kept; what is blank is not known.
+    pub fn set_commit_words(&mut self, author: Option<&str>, message: Option<&str>) {
+        let bounded = |text: Option<&str>, chars: usize| {
+            let text: String = text?.trim().chars().take(chars).collect();
+            (!text.is_empty()).then_some(text)
+        };
+        self.author = bounded(author, AUTHOR_CHARS_MAX);
+        self.message = bounded(message, MESSAGE_CHARS_MAX);
+    }
+
+    /// The JSON for an execution's description. Where it would not fit, evidence is left out, last key first, then the message, then
+    /// the author; what the train goes by, the trigger and the commit, stays.
     #[must_use]
     pub fn to_description(&self) -> String {
         let mut lineage = self.clone();
         loop {
             // Serialising a struct of strings can't fail; an empty description would only lose the lineage.
             let text = serde_json::to_string(&lineage).unwrap_or_default();
-            if text.chars().count() <= DESCRIPTION_CHARS_MAX || lineage.evidence.pop_last().is_none() {
+            // Control characters take six characters of JSON, so even a bounded message may be too long.
+            let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX;
+            if fits || !lineage.leave_out() {
                 return text;
             }
         }
+    }
+
+    /// Leaves out what is missed least; false where nothing is left that may be missed.
+    fn leave_out(&mut self) -> bool {
+        self.evidence.pop_last().is_some() || self.message.take().is_some() || self.author.take().is_some()
     }
 
     /// Reads an execution's description. Anything else than ours means that nobody here started the execution.
@@ -101,12 +131,18 @@ impl Lineage {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn survives_the_description() {
         let mut lineage = Lineage::of(Trigger::Data);
         lineage.commit = Some("0f3c".into());
+        lineage.set_commit_words(
+            Some("Ada Lovelace <ada@example.com>"),
+            Some("Weigh recent calls more\n\nWhy."),
+        );
         lineage.evidence.insert("newObjects".into(), "12".into());
         assert_eq!(Lineage::from_description(Some(&lineage.to_description())), lineage);
     }
@@ -136,5 +172,49 @@ mod tests {
         let text = lineage.to_description();
         assert!(text.len() <= DESCRIPTION_CHARS_MAX);
         assert_eq!(Lineage::from_description(Some(&text)).evidence.len(), 1);
+    }
+
+    #[test]
+    fn commit_words_are_bounded_and_never_blank() {
+        let mut lineage = Lineage::of(Trigger::Push);
+        lineage.set_commit_words(Some(" \n"), Some(&"é".repeat(601)));
+        assert_eq!(lineage.author, None);
+        assert_eq!(lineage.message, Some("é".repeat(600)));
+        lineage.set_commit_words(Some(&"é".repeat(121)), None);
+        assert_eq!((lineage.author, lineage.message), (Some("é".repeat(120)), None));
+    }
+
+    #[test]
+    fn the_author_outlasts_the_message() {
+        let mut lineage = Lineage::of(Trigger::Push);
+        lineage.set_commit_words(Some("Ada"), Some(&format!("a{}z", "\u{1}".repeat(600))));
+        lineage.evidence.insert("alarm".into(), "churn-drift".into());
+        let read = Lineage::from_description(Some(&lineage.to_description()));
+        assert!(read.evidence.is_empty());
+        assert_eq!((read.author.as_deref(), read.message), (Some("Ada"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_fits_and_what_counts_stays(
+            author in any::<Option<String>>(), message in "(?s).{0,700}|[\\x00-\\x1f\"]{0,700}",
+            data in "s3://[a-z/]{1,900}", evidence in proptest::collection::btree_map(any::<String>(), "(?s).{0,900}", 0..6),
+        ) {
+            let mut lineage = Lineage::of(Trigger::Drift);
+            lineage.commit = Some("4c1d0b9f2a7e5d3c8b6a1f0e9d8c7b6a5f4e3d2c".into());
+            lineage.set_commit_words(author.as_deref(), Some(&message));
+            lineage.data = Some(data);
+            lineage.evidence = evidence;
+            let text = lineage.to_description();
+            prop_assert!(text.chars().count() <= DESCRIPTION_CHARS_MAX);
+            let read = Lineage::from_description(Some(&text));
+            prop_assert_eq!((read.trigger, &read.commit), (lineage.trigger, &lineage.commit));
+            prop_assert_eq!(&read.data, &lineage.data);
+            // In that order: evidence, message, author.
+            prop_assert!(read.message == lineage.message || read.evidence.is_empty());
+            prop_assert!(read.author == lineage.author || read.message.is_none());
+            prop_assert!(read.evidence.iter().all(|(key, value)| lineage.evidence.get(key) == Some(value)));
+            prop_assert!(read.evidence.keys().eq(lineage.evidence.keys().take(read.evidence.len())));
+        }
     }
 }

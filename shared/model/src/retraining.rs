@@ -94,8 +94,12 @@ pub fn decide(cause: &Cause, executions: &[Execution], cooldown: SignedDuration,
         }
     };
     let mut lineage = Lineage::of(trigger);
-    lineage.commit = pushed.as_ref().and_then(|pushed| pushed.commit.clone());
-    lineage.data = pushed.and_then(|pushed| pushed.data);
+    if let Some(pushed) = pushed {
+        lineage.commit = pushed.commit;
+        lineage.author = pushed.author;
+        lineage.message = pushed.message;
+        lineage.data = pushed.data;
+    }
     lineage.evidence = evidence
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -116,6 +120,7 @@ mod tests {
     fn execution(status: Status, started: i64) -> Execution {
         let mut lineage = Lineage::of(Trigger::Push);
         lineage.commit = Some("0f3c".into());
+        lineage.set_commit_words(Some("Ada"), Some("Weigh recent calls more"));
         Execution {
             arn: format!("execution-{started}"),
             status,
@@ -163,6 +168,8 @@ mod tests {
         let token = |cause: &Cause, now| match at(cause, &executions, now) {
             Decision::Start { token, lineage } => {
                 assert_eq!(lineage.commit.as_deref(), Some("0f3c"));
+                assert_eq!(lineage.author.as_deref(), Some("Ada"));
+                assert_eq!(lineage.message.as_deref(), Some("Weigh recent calls more"));
                 token
             }
             other => panic!("{other:?}"),
