@@ -14,6 +14,8 @@ pub mod key {
     pub const TRIGGER: &str = "signalbox:trigger";
     /// The commit that was trained.
     pub const COMMIT: &str = "signalbox:commit";
+    /// How long its training took, in seconds.
+    pub const TRAINED_SECONDS: &str = "signalbox:trained-seconds";
     /// The verdict of the gate, in words.
     pub const GATE: &str = "signalbox:gate";
     /// What became of the version's last release: an [`Outcome`](super::Outcome) as text.
@@ -220,6 +222,12 @@ impl ModelPackage {
         self.outcome() == Some(Outcome::Deployed)
     }
 
+    /// How long its training took, in seconds, where that was noted.
+    #[must_use]
+    pub fn trained_seconds(&self) -> Option<u64> {
+        self.metadata.get(key::TRAINED_SECONDS)?.parse().ok()
+    }
+
     /// Why the version was trained, as far as its metadata tells.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
@@ -353,6 +361,18 @@ mod tests {
         }
         let untold = package(&[(key::RELEASE, mine.as_str()), (key::DEPLOYED_AT, at)]);
         assert_eq!(untold.deployed_at(&mine), None);
+    }
+
+    #[test]
+    fn the_time_of_the_training_is_read_where_it_is_a_number() {
+        for (noted, expected) in [("7500", Some(7500)), ("", None), ("2 h", None), ("-1", None)] {
+            assert_eq!(
+                package(&[(key::TRAINED_SECONDS, noted)]).trained_seconds(),
+                expected,
+                "{noted}"
+            );
+        }
+        assert_eq!(package(&[]).trained_seconds(), None);
     }
 
     #[test]

@@ -80,6 +80,12 @@ pub struct Step {
     pub failure_reason: Option<String>,
     /// The ARN of the version that it registered.
     pub registered: Option<String>,
+    /// When it started.
+    pub started_at: Option<jiff::Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<jiff::Timestamp>,
+    /// Whether it trains: its metadata names a training job.
+    pub trains: bool,
 }
 
 /// What an execution means for the train.
@@ -131,6 +137,19 @@ pub fn ending(execution: &Execution, steps: &[Step]) -> Ending {
     }
 }
 
+/// How long the training steps took in all, in seconds; nothing where there is none, or one of them is not seen to have ended.
+#[must_use]
+pub fn trained_seconds(steps: &[Step]) -> Option<u64> {
+    let mut trainings = steps.iter().filter(|step| step.trains).peekable();
+    trainings.peek()?;
+    let seconds = trainings.map(|step| {
+        let took = step.ended_at?.duration_since(step.started_at?);
+        u64::try_from(took.as_secs()).ok()
+    });
+    // Some `None` is `None` in all: a part of the time would pass for the whole.
+    seconds.sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +171,9 @@ mod tests {
             status: status.into(),
             failure_reason: reason.map(str::to_owned),
             registered: registered.map(str::to_owned),
+            started_at: None,
+            ended_at: None,
+            trains: false,
         }
     }
 
@@ -184,6 +206,32 @@ mod tests {
             ),
         ] {
             assert_eq!(ending(&execution(status, None), &[step]), expected);
+        }
+    }
+
+    #[test]
+    fn training_times_are_added_up() {
+        let second = |second: i64| jiff::Timestamp::from_second(second).ok();
+        let took = |trains, started, ended| Step {
+            started_at: second(started),
+            ended_at: second(ended),
+            trains,
+            ..step("Succeeded", None, None)
+        };
+        let endless = Step {
+            ended_at: None,
+            ..took(true, 0, 0)
+        };
+        for (steps, expected) in [
+            (vec![], None),
+            (vec![took(false, 0, 60)], None),
+            (vec![took(true, 100, 160), took(false, 0, 1000)], Some(60)),
+            (vec![took(true, 0, 60), took(true, 60, 100)], Some(100)),
+            (vec![took(true, 0, 60), endless], None),
+            // A clock that was set back is no time at all.
+            (vec![took(true, 60, 0)], None),
+        ] {
+            assert_eq!(trained_seconds(&steps), expected, "{steps:?}");
         }
     }
 
