@@ -1,0 +1,173 @@
+//! Mails about a version on its way to the endpoint, and back.
+
+use super::text::Text;
+use crate::evidence::duration;
+use crate::names::ModelName;
+use crate::notice::Notice;
+
+/// Tells that a version begins to take over. `plan` is [`Policy::describe`](crate::rollout::Policy::describe); `notes` is what else
+/// there is to know of this rollout.
+#[must_use]
+pub fn rollout_started(model: &ModelName, version: u32, serving: Option<u32>, plan: &str, notes: &[String]) -> Notice {
+    let mut text = Text::new();
+    match serving {
+        Some(serving) => text.paragraph(&format!("{model} v{version} begins to take over from v{serving}.")),
+        None => text.paragraph(&format!("{model} v{version} begins to take over.")),
+    }
+    text.item("How", plan);
+    for note in notes {
+        text.item("Note", note);
+    }
+    text.notice(&format!("[signalbox] {model} v{version} begins to take over"))
+}
+
+/// Tells that a version has a share of the traffic, in percent, and for how long it is watched with it.
+#[must_use]
+pub fn traffic_shifted(model: &ModelName, version: u32, share: u32, watched_seconds: Option<u32>) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!("{model} v{version} takes {share} % of the traffic."));
+    if let Some(seconds) = watched_seconds {
+        text.item("Watched for", &duration(u64::from(seconds)));
+    }
+    text.notice(&format!(
+        "[signalbox] {model} v{version} takes {share} % of the traffic"
+    ))
+}
+
+/// How those who get the mail about a deployment can take it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakeBack<'a> {
+    /// The signed link.
+    pub link: &'a str,
+    /// The rollback pipeline.
+    pub pipeline: &'a str,
+}
+
+/// Tells that a version serves all traffic. `previous` is the version that served before; `strategy` is how the traffic was moved,
+/// `detail` what was seen on the way.
+#[must_use]
+pub fn deployed(
+    model: &ModelName,
+    version: u32,
+    previous: Option<u32>,
+    strategy: &str,
+    detail: &str,
+    take_back: Option<&TakeBack<'_>>,
+) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "{model} v{version} now serves all traffic of the endpoint {model}."
+    ));
+    match previous {
+        Some(previous) => text.item("Served before", &format!("v{previous}")),
+        None => text.item("Served before", "no version of this train"),
+    }
+    text.item("Strategy", strategy);
+    text.optional("Detail", detail);
+    if let Some(TakeBack { link, pipeline }) = take_back {
+        text.heading("Should it have to be taken back");
+        text.line("Open this link; the page asks before anything is done:");
+        text.blank();
+        text.link(link);
+        text.line("Or by the command line, which does it at once:");
+        text.blank();
+        text.link(&format!("aws codepipeline start-pipeline-execution --name {pipeline}"));
+    }
+    text.notice(&format!("[signalbox] {model} v{version} deployed"))
+}
+
+/// What is known of a version that was taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TakenBack<'a> {
+    /// The version that serves instead, where that is known.
+    pub serving: Option<u32>,
+    /// The alarm that did it, where one is named.
+    pub alarm: Option<&'a str>,
+    /// What the alarm saw, with its numbers.
+    pub numbers: Option<&'a str>,
+    /// Why, in SageMaker's or a person's words.
+    pub reason: &'a str,
+    /// Where to see what serves now.
+    pub endpoint_url: &'a str,
+}
+
+/// Tells that a version was taken back.
+#[must_use]
+pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Notice {
+    let mut text = Text::new();
+    match back.serving {
+        Some(serving) => text.paragraph(&format!(
+            "{model} v{version} was rolled back. v{serving} serves all traffic again."
+        )),
+        None => text.paragraph(&format!("{model} v{version} was rolled back.")),
+    }
+    text.item("Alarm", back.alarm.unwrap_or("none was named"));
+    text.optional("It saw", back.numbers.unwrap_or_default());
+    text.item("Reason", back.reason);
+    if !back.endpoint_url.is_empty() {
+        text.line("What serves now:");
+        text.blank();
+        text.link(back.endpoint_url);
+    }
+    text.blank();
+    text.paragraph(&format!(
+        "v{version} is marked as rolled back in the model registry and will not be tried again by itself. To try it once more, approve \
+         it again in the registry."
+    ));
+    text.notice(&format!("[signalbox] {model} v{version} rolled back"))
+}
+
+/// Tells that a version is not brought to the endpoint any more, because another update came after it.
+#[must_use]
+pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The release of {model} v{version} was overtaken by another update of the endpoint: {serving} serves."
+    ));
+    text.paragraph(
+        "Nothing is done about it. To release the version after all, start the release pipeline for it again.",
+    );
+    text.notice(&format!("[signalbox] {model} v{version} superseded"))
+}
+
+/// Tells that a deployed version could not be taken back, and what to do about it.
+#[must_use]
+pub fn rollback_failed(model: &ModelName, reason: &str, what_to_do: &str, endpoint_url: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The rollback of {model} failed: what served before it was asked for may still serve."
+    ));
+    text.item("Reason", reason);
+    text.optional("What to do", what_to_do);
+    if !endpoint_url.is_empty() {
+        text.line("What serves now:");
+        text.blank();
+        text.link(endpoint_url);
+    }
+    text.notice(&format!("[signalbox] {model} ROLLBACK FAILED"))
+}
+
+/// Tells that autoscaling could not be set up: what serves keeps the instances that it has.
+#[must_use]
+pub fn not_scaled(model: &ModelName, reason: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "The endpoint {model} serves, but it is not scaled as the template says: its instances stay as many as they are."
+    ));
+    text.item("Reason", reason);
+    text.item(
+        "What to do",
+        "Mend it, and release the version again, or register the variant for autoscaling by hand",
+    );
+    text.notice(&format!("[signalbox] {model} is not scaled"))
+}
+
+/// Tells that a release could not be made, and what to do about it.
+#[must_use]
+pub fn release_failed(model: &ModelName, version: u32, reason: &str, what_to_do: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!("The release of {model} v{version} failed."));
+    text.item("Reason", reason);
+    text.optional("What to do", what_to_do);
+    text.notice(&format!("[signalbox] {model} v{version} release failed"))
+}
