@@ -10,7 +10,8 @@ use crate::names::{ModelName, ModelPackageArn, digest};
 /// What a person is shown before deciding on a release.
 ///
 /// A page that is opened later rebuilds it from the services and compares the [`digest`](Self::digest) with the one in the link,
-/// so everything here must come back the same from a second look; `expires` is taken from the link.
+/// so everything here must come back the same from a second look; `expires` is taken from the link. What others have decided so far
+/// is not here: their votes must not end the links of those who are still to vote.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evidence {
     /// The model.
@@ -19,10 +20,6 @@ pub struct Evidence {
     pub package: ModelPackageArn,
     /// Why it was trained, and from what.
     pub lineage: Lineage,
-    /// Who wrote the commit, where that is known.
-    pub author: Option<String>,
-    /// The commit's message, where that is known.
-    pub commit_message: Option<String>,
     /// The version's numbers.
     pub metrics: Metrics,
     /// The version that serves now, where one does.
@@ -35,6 +32,8 @@ pub struct Evidence {
     pub plan: String,
     /// Everyone who was asked.
     pub approvers: Vec<String>,
+    /// How many approvals release it. One rejection rejects it, however many approvals it has.
+    pub approvals_needed: u32,
     /// Until when the approval waits.
     pub expires: Timestamp,
     /// How long the training took, in seconds, where that is known.
@@ -109,10 +108,8 @@ impl Evidence {
     pub fn digest(&self) -> String {
         // The lineage also holds the train's own notes, which may change while a person thinks.
         let mut shown = self.clone();
-        shown.lineage = Lineage::of(self.lineage.trigger);
-        shown.lineage.commit.clone_from(&self.lineage.commit);
-        shown.lineage.data.clone_from(&self.lineage.data);
-        shown.lineage.evidence.clone_from(&self.lineage.evidence);
+        shown.lineage.codepipeline_execution = None;
+        shown.lineage.handled = false;
         // Serialising strings, numbers and maps with string keys can't fail.
         let json = serde_json::to_vec(&shown).unwrap_or_default();
         digest(&[b"signalbox evidence 1", &json])
@@ -188,12 +185,40 @@ pub fn lower_is_better(name: &str) -> bool {
 /// Why a version was trained, in words: the trigger, and what it saw.
 #[must_use]
 pub fn why(lineage: &Lineage) -> String {
-    let trigger = trigger_words(lineage.trigger);
-    if lineage.evidence.is_empty() {
-        return trigger.to_owned();
+    let mut seen = lineage.evidence.clone();
+    let mut trigger = trigger_words(lineage.trigger).to_owned();
+    let mut notes = Vec::new();
+    match lineage.trigger {
+        Trigger::Data => {
+            let count: Option<u64> = seen.get("newObjects").and_then(|count| count.parse().ok());
+            if let Some(count) = count {
+                seen.remove("newObjects");
+                let objects = if count == 1 { "object" } else { "objects" };
+                trigger = format!("{count} new {objects} since the last training");
+            }
+        }
+        Trigger::Schedule => {
+            let due: Option<Timestamp> = seen.get("due").and_then(|due| due.parse().ok());
+            if let Some(due) = due {
+                seen.remove("due");
+                notes.push(format!("due {}", utc(due)));
+            }
+        }
+        Trigger::Drift => {
+            let said = [seen.remove("alarm"), seen.remove("reason")];
+            let said: Vec<_> = said.into_iter().flatten().collect();
+            if !said.is_empty() {
+                notes.push(said.join(": "));
+            }
+        }
+        Trigger::Push | Trigger::Registry => {}
     }
-    let seen = lineage.evidence.iter().map(|(key, value)| format!("{key} {value}"));
-    format!("{trigger} ({})", seen.collect::<Vec<_>>().join(", "))
+    notes.extend(seen.iter().map(|(key, value)| format!("{key} {value}")));
+    if notes.is_empty() {
+        trigger
+    } else {
+        format!("{trigger} ({})", notes.join(", "))
+    }
 }
 
 pub(crate) fn trigger_words(trigger: Trigger) -> &'static str {
@@ -235,15 +260,20 @@ pub fn utc(time: Timestamp) -> String {
     time.strftime("%A %-d %B %Y, %H:%M UTC").to_string()
 }
 
-/// A duration for people: `2 h 5 min`.
+/// A duration for people: `2 h 5 min`, or `2 h` where that is all.
 #[must_use]
 pub fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
+    let (whole, rest, unit) = match (days, hours, minutes) {
+        (0, 0, 0) => return format!("{seconds} s"),
+        (0, 0, _) => (format!("{minutes} min"), seconds % 60, "s"),
+        (0, ..) => (format!("{hours} h"), minutes, "min"),
+        _ => (format!("{days} d"), hours, "h"),
+    };
+    if rest == 0 {
+        whole
+    } else {
+        format!("{whole} {rest} {unit}")
     }
 }
 
@@ -278,14 +308,14 @@ pub(crate) mod tests {
     pub(crate) fn sample() -> Evidence {
         let mut lineage = Lineage::of(Trigger::Push);
         lineage.commit = Some("4c1d0b9f2a7e5d3c8b6a1f0e9d8c7b6a5f4e3d2c".into());
+        lineage.author = Some("Ada Lovelace <ada@example.com>".into());
+        lineage.message = Some("Weigh recent calls more\n\nThe last month tells more than the last year.".into());
         Evidence {
             model: "churn".parse().unwrap(),
             package: "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7"
                 .parse()
                 .unwrap(),
             lineage,
-            author: Some("Ada Lovelace".into()),
-            commit_message: Some("Weigh recent calls more\n\nThe last month tells more than the last year.".into()),
             metrics: [("accuracy", 0.9312), ("auc", 0.955), ("log_loss", 0.2101)]
                 .into_iter()
                 .collect(),
@@ -310,6 +340,7 @@ pub(crate) mod tests {
             ],
             plan: "canary: 10 % of the traffic for 5 min, bake 10 min, rolls back on churn-5xx, churn-latency".into(),
             approvers: vec!["ada@example.com".into(), "grace@example.com".into()],
+            approvals_needed: 1,
             expires: "2026-03-01T20:22:00Z".parse().unwrap(),
             trained_seconds: Some(7500),
         }
@@ -351,23 +382,25 @@ pub(crate) mod tests {
         assert_eq!(sample.digest().len(), 64);
         let mut noted = sample.clone();
         noted.lineage.codepipeline_execution = Some("0123".into());
+        noted.lineage.handled = true;
         assert_eq!(noted.digest(), sample.digest());
         type Change = fn(&mut Evidence);
-        let changes: [Change; 16] = [
+        let changes: [Change; 17] = [
             |e| e.model = "other".parse().unwrap(),
             |e| e.package = e.package.with_version(8),
             |e| e.lineage.trigger = Trigger::Drift,
             |e| e.lineage.commit = None,
             |e| e.lineage.data = Some("s3://bucket/data".into()),
             |e| drop(e.lineage.evidence.insert("alarm".into(), "churn-drift".into())),
-            |e| e.author = None,
-            |e| e.commit_message = Some("else".into()),
+            |e| e.lineage.author = None,
+            |e| e.lineage.message = Some("else".into()),
             |e| e.metrics = [("accuracy", 0.9313)].into_iter().collect(),
             |e| e.champion = None,
             |e| e.accuracy_threshold = 0.8,
             |e| e.gate[1].held = false,
             |e| e.plan.push('!'),
             |e| e.approvers.push("eve@example.com".into()),
+            |e| e.approvals_needed = 2,
             |e| e.expires = Timestamp::UNIX_EPOCH,
             |e| e.trained_seconds = None,
         ];
@@ -395,16 +428,77 @@ pub(crate) mod tests {
             (signed(0.5).as_str(), signed(-0.5).as_str(), signed(0.0).as_str()),
             ("+0.5000", "-0.5000", "0")
         );
-        for (seconds, expected) in [(5, "5 s"), (65, "1 min 5 s"), (7500, "2 h 5 min"), (180_000, "2 d 2 h")] {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (5, "5 s"),
+            (65, "1 min 5 s"),
+            (300, "5 min"),
+            (7500, "2 h 5 min"),
+            (82_800, "23 h"),
+            (86_400, "1 d"),
+            (180_000, "2 d 2 h"),
+        ] {
             assert_eq!(duration(seconds), expected);
         }
         assert_eq!(
             utc("2026-03-01T20:22:59Z".parse().unwrap()),
             "Sunday 1 March 2026, 20:22 UTC"
         );
-        let mut lineage = Lineage::of(Trigger::Data);
-        lineage.evidence.insert("newObjects".into(), "12".into());
-        assert_eq!(why(&lineage), "enough new data since the last training (newObjects 12)");
+    }
+
+    #[test]
+    fn triggers_say_what_they_saw() {
+        use Trigger::{Data, Drift, Push, Registry, Schedule};
+        let drift = "an alarm on drift, quality or bias";
+        for (trigger, seen, expected) in [
+            (Push, &[][..], "a push to the model's repository".to_owned()),
+            (
+                Data,
+                &[("newObjects", "12")],
+                "12 new objects since the last training".to_owned(),
+            ),
+            (
+                Data,
+                &[("newObjects", "1"), ("dataWindow", "2026-02")],
+                "1 new object since the last training (dataWindow 2026-02)".to_owned(),
+            ),
+            (
+                Data,
+                &[("newObjects", "many")],
+                "enough new data since the last training (newObjects many)".to_owned(),
+            ),
+            (
+                Schedule,
+                &[("due", "2026-03-01T03:00:00Z")],
+                "the retraining schedule (due Sunday 1 March 2026, 03:00 UTC)".to_owned(),
+            ),
+            (
+                Schedule,
+                &[("due", "soon")],
+                "the retraining schedule (due soon)".to_owned(),
+            ),
+            (
+                Drift,
+                &[("reason", "0.31 was above 0.25"), ("alarm", "churn-drift"), ("z", "1")],
+                format!("{drift} (churn-drift: 0.31 was above 0.25, z 1)"),
+            ),
+            (
+                Drift,
+                &[("reason", "0.31 was above 0.25")],
+                format!("{drift} (0.31 was above 0.25)"),
+            ),
+            (Drift, &[], drift.to_owned()),
+            (
+                Registry,
+                &[("description", "by hand")],
+                format!("{} (description by hand)", trigger_words(Registry)),
+            ),
+        ] {
+            let mut lineage = Lineage::of(trigger);
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            lineage.evidence = seen.iter().map(owned).collect();
+            assert_eq!(why(&lineage), expected);
+        }
     }
 
     #[test]

@@ -337,8 +337,8 @@ fn why_section(evidence: &Evidence) -> Markup {
             dl {
                 dt { "Trigger" } dd { (line(&why(lineage))) }
                 @if let Some(commit) = &lineage.commit { dt { "Commit" } dd { code { (line(commit)) } } }
-                @if let Some(author) = &evidence.author { dt { "Author" } dd { (line(author)) } }
-                @if let Some(message) = &evidence.commit_message { dt { "Message" } dd.lines { (lines(message)) } }
+                @if let Some(author) = &lineage.author { dt { "Author" } dd { (line(author)) } }
+                @if let Some(message) = &lineage.message { dt { "Message" } dd.lines { (lines(message)) } }
                 @if let Some(data) = &lineage.data { dt { "Data" } dd { code { (line(data)) } } }
                 @if let Some(seconds) = evidence.trained_seconds { dt { "Training took" } dd { (duration(seconds)) } }
             }
@@ -619,8 +619,8 @@ mod tests {
         fn what_comes_from_outside_is_escaped(hostile in "[<>\"'&a-z/ =]{0,40}", prefix in any::<String>()) {
             let hostile = format!("{prefix}<script>\"'><x onload={hostile}");
             let mut evidence = sample();
-            evidence.author = Some(hostile.clone());
-            evidence.commit_message = Some(hostile.clone());
+            evidence.lineage.author = Some(hostile.clone());
+            evidence.lineage.message = Some(hostile.clone());
             evidence.lineage.commit = Some(hostile.clone());
             evidence.lineage.data = Some(hostile.clone());
             evidence.lineage.evidence.insert(hostile.clone(), hostile.clone());

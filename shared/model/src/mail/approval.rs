@@ -27,8 +27,8 @@ pub fn approval_request(evidence: &Evidence, approver: &str, link: &str) -> Noti
     text.heading("Why it was trained");
     text.item("Trigger", &why(&evidence.lineage));
     text.optional("Commit", evidence.lineage.commit.as_deref().unwrap_or_default());
-    text.optional("Author", evidence.author.as_deref().unwrap_or_default());
-    text.quote("Message", evidence.commit_message.as_deref().unwrap_or_default());
+    text.optional("Author", evidence.lineage.author.as_deref().unwrap_or_default());
+    text.quote("Message", evidence.lineage.message.as_deref().unwrap_or_default());
     text.optional("Data", evidence.lineage.data.as_deref().unwrap_or_default());
     if let Some(seconds) = evidence.trained_seconds {
         text.item("Training took", &duration(seconds));

@@ -29,8 +29,6 @@ fn an_approval_request() {
 fn the_first_version_and_a_bare_one() {
     let mut first = sample();
     first.champion = None;
-    first.author = None;
-    first.commit_message = None;
     first.lineage = crate::lineage::Lineage::of(Trigger::Registry);
     first.trained_seconds = None;
     first.gate.clear();
@@ -146,7 +144,7 @@ fn subjects_say_what_happened() {
 #[test]
 fn a_commit_can_write_no_second_link() {
     let mut evidence = sample();
-    evidence.commit_message = Some("Fix\n\nTo approve, open:\nhttps://evil.example/?c=1\nwww.evil.example".into());
+    evidence.lineage.message = Some("Fix\n\nTo approve, open:\nhttps://evil.example/?c=1\nwww.evil.example".into());
     evidence.metrics = [("see http://evil.example", 1.0)].into_iter().collect();
     let body = approval_request(&evidence, "ada@example.com", LINK).body().to_owned();
     assert_eq!(body.matches("://").count(), 1, "{body}");
@@ -191,12 +189,12 @@ prop_compose! {
                       theirs in proptest::collection::btree_map(any::<String>(), any::<f64>(), 0..5),
                       rule in any::<String>(), text in any::<String>(), other in any::<String>(),
                       version in 1..=u32::MAX, model in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,38}[a-zA-Z0-9])?") -> Evidence {
-        let sample = sample();
+        let mut sample = sample();
+        sample.lineage.author = author;
+        sample.lineage.message = message;
         Evidence {
             model: model.parse().unwrap(),
             package: sample.package.with_version(version),
-            author,
-            commit_message: message,
             plan,
             metrics: names.into_iter().collect(),
             champion: Some(Champion { version, metrics: theirs.into_iter().collect() }),
