@@ -59,3 +59,49 @@ impl Decided {
         }
     }
 }
+
+/// The approvals among the votes, each person's once: what is counted against
+/// [`approvals_needed`](crate::evidence::Evidence::approvals_needed).
+#[must_use]
+pub fn approvals(votes: &[Decided]) -> Vec<&Decided> {
+    let mut approvals: Vec<&Decided> = Vec::new();
+    for vote in votes.iter().filter(|vote| vote.decision == Decision::Approve) {
+        if !approvals.iter().any(|other| other.by == vote.by) {
+            approvals.push(vote);
+        }
+    }
+    approvals
+}
+
+/// How many approvals release a version, in words, and what a rejection does.
+#[must_use]
+pub(crate) fn quorum(needed: u32) -> String {
+    if needed <= 1 {
+        "The first answer counts for all.".to_owned()
+    } else {
+        format!("{needed} approvals release it; one rejection rejects it.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_approves_twice() {
+        let vote = |decision, by: &str, comment: &str| Decided {
+            decision,
+            by: by.into(),
+            at: None,
+            comment: comment.into(),
+        };
+        let votes = [
+            vote(Decision::Approve, "ada@example.com", "first"),
+            vote(Decision::Reject, "eve@example.com", ""),
+            vote(Decision::Approve, "ada@example.com", "again"),
+            vote(Decision::Approve, "grace@example.com", ""),
+        ];
+        assert_eq!(approvals(&votes), [&votes[0], &votes[3]]);
+        assert!(approvals(&[]).is_empty());
+    }
+}

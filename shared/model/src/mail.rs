@@ -8,7 +8,7 @@ mod rollout;
 mod text;
 mod training;
 
-pub use approval::{approval_request, expired, rejected};
+pub use approval::{Occasion, approval_request, automatic, crossed, expired, rejected, stopped, superseded_by};
 pub use rollout::{
     TakeBack, TakenBack, deployed, not_scaled, release_failed, rollback_failed, rolled_back, rollout_started,
     superseded, traffic_shifted,

@@ -8,12 +8,20 @@ use crate::notice::Notice;
 /// Tells that a version begins to take over. `plan` is [`Policy::describe`](crate::rollout::Policy::describe); `notes` is what else
 /// there is to know of this rollout.
 #[must_use]
-pub fn rollout_started(model: &ModelName, version: u32, serving: Option<u32>, plan: &str, notes: &[String]) -> Notice {
+pub fn rollout_started(
+    model: &ModelName,
+    version: u32,
+    serving: Option<u32>,
+    approved_by: Option<&str>,
+    plan: &str,
+    notes: &[String],
+) -> Notice {
     let mut text = Text::new();
     match serving {
         Some(serving) => text.paragraph(&format!("{model} v{version} begins to take over from v{serving}.")),
         None => text.paragraph(&format!("{model} v{version} begins to take over.")),
     }
+    text.optional("Approved by", approved_by.unwrap_or_default());
     text.item("How", plan);
     for note in notes {
         text.item("Note", note);
@@ -50,6 +58,7 @@ pub fn deployed(
     model: &ModelName,
     version: u32,
     previous: Option<u32>,
+    approved_by: Option<&str>,
     strategy: &str,
     detail: &str,
     take_back: Option<&TakeBack<'_>>,
@@ -62,6 +71,7 @@ pub fn deployed(
         Some(previous) => text.item("Served before", &format!("v{previous}")),
         None => text.item("Served before", "no version of this train"),
     }
+    text.optional("Approved by", approved_by.unwrap_or_default());
     text.item("Strategy", strategy);
     text.optional("Detail", detail);
     if let Some(TakeBack { link, pipeline }) = take_back {

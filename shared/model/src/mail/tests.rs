@@ -2,6 +2,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::decision::{Decided, Decision};
 use crate::evidence::tests::sample;
 use crate::evidence::{Champion, Evidence};
 use crate::lineage::Trigger;
@@ -16,13 +17,62 @@ fn churn() -> ModelName {
     "churn".parse().unwrap()
 }
 
+fn vote(decision: Decision, by: &str, comment: &str) -> Decided {
+    Decided {
+        decision,
+        by: by.into(),
+        at: Some("2026-02-24T08:05:00Z".parse().unwrap()),
+        comment: comment.into(),
+    }
+}
+
 fn full(notice: &Notice) -> String {
     format!("Subject: {}\n\n{}", notice.subject(), notice.body())
 }
 
 #[test]
 fn an_approval_request() {
-    insta::assert_snapshot!(full(&approval_request(&sample(), "ada@example.com", LINK)));
+    insta::assert_snapshot!(full(&approval_request(
+        &sample(),
+        "ada@example.com",
+        LINK,
+        &[],
+        &Occasion::First
+    )));
+}
+
+#[test]
+fn later_requests() {
+    let mut evidence = sample();
+    evidence.approvers.push("alan@example.com".into());
+    evidence.approvals_needed = 2;
+    evidence.lineage = crate::lineage::Lineage::of(Trigger::Drift);
+    for (key, value) in [
+        ("alarm", "churn-drift"),
+        ("reason", "1 datapoint [0.31] was greater than the threshold (0.25)"),
+    ] {
+        evidence.lineage.evidence.insert(key.into(), value.into());
+    }
+    let votes = [vote(
+        Decision::Approve,
+        "grace@example.com",
+        "Good on the\nholdout, too.",
+    )];
+    let reminder = Occasion::Reminder { left_seconds: 82_800 };
+    let notices = [
+        approval_request(&evidence, "ada@example.com", LINK, &votes, &reminder),
+        approval_request(&evidence, "ada@example.com", LINK, &[], &Occasion::Changed),
+    ];
+    // What follows is as in the first.
+    let short = |notice: &Notice| full(notice).split("\nMETRICS").next().unwrap().to_owned();
+    insta::assert_snapshot!(notices.iter().map(short).collect::<Vec<_>>().join("\n----\n"));
+    let quorum = "grace@example.com, alan@example.com. 2 approvals release it; one\nrejection rejects it.";
+    assert!(notices[0].body().contains(quorum), "{}", notices[0].body());
+}
+
+#[test]
+fn an_automatic_release() {
+    insta::assert_snapshot!(full(&automatic(&sample())));
 }
 
 #[test]
@@ -33,7 +83,13 @@ fn the_first_version_and_a_bare_one() {
     first.trained_seconds = None;
     first.gate.clear();
     first.approvers.truncate(1);
-    insta::assert_snapshot!(full(&approval_request(&first, "ada@example.com", LINK)));
+    insta::assert_snapshot!(full(&approval_request(
+        &first,
+        "ada@example.com",
+        LINK,
+        &[],
+        &Occasion::First
+    )));
 }
 
 const CONSOLE: &str = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/endpoints/churn";
@@ -47,15 +103,17 @@ fn outcomes() {
             &churn(),
             7,
             Some(6),
+            Some("ada@example.com, grace@example.com"),
             "canary: 25 % of the traffic, 1 of 4 instances, for 5 min",
             &["6 instances are kept: the endpoint was scaled from 2".to_owned()],
         ),
         traffic_shifted(&churn(), 7, 25, Some(300)),
-        deployed(&churn(), 1, None, "all at once", "", None),
+        deployed(&churn(), 1, None, None, "all at once", "", None),
         deployed(
             &churn(),
             7,
             Some(6),
+            Some("ada@example.com"),
             "canary: 10 % for 5 min",
             "4 instances, baked 10 min without an alarm",
             Some(&TakeBack {
@@ -86,8 +144,31 @@ fn outcomes() {
             &churn(),
             "application-autoscaling:RegisterScalableTarget: AccessDeniedException: no permission",
         ),
-        rejected(&churn(), 3, "ada@example.com", "The log loss is worse\nthan it looks."),
+        rejected(
+            &churn(),
+            3,
+            "ada@example.com",
+            Some(evidence.expires),
+            "The log loss is worse\nthan it looks.",
+        ),
+        rejected(&churn(), 3, "CodePipeline's console", None, ""),
         expired(&churn(), 4, evidence.expires, &evidence.approvers),
+        superseded_by(&churn(), 7, 8),
+        stopped(&churn(), 7),
+        crossed(
+            &churn(),
+            7,
+            &vote(
+                Decision::Reject,
+                "ada@example.com",
+                "The log loss is worse\nthan it looks.",
+            ),
+            &Decided {
+                at: None,
+                ..vote(Decision::Approve, "CodePipeline's console", "")
+            },
+            "To release it after all, approve the version in the model registry.",
+        ),
         gate_not_met(
             &churn(),
             5,
@@ -114,21 +195,37 @@ fn outcomes() {
 fn subjects_say_what_happened() {
     let none = Metrics::default();
     for (notice, expected) in [
-        (approval_request(&sample(), "a", LINK), "approve churn v7?"),
         (
-            rollout_started(&churn(), 1, None, "", &[]),
+            approval_request(&sample(), "a", LINK, &[], &Occasion::First),
+            "approve churn v7?",
+        ),
+        (
+            rollout_started(&churn(), 1, None, None, "", &[]),
             "churn v1 begins to take over",
         ),
         (
             traffic_shifted(&churn(), 1, 25, None),
             "churn v1 takes 25 % of the traffic",
         ),
-        (deployed(&churn(), 1, None, "", "", None), "churn v1 deployed"),
+        (deployed(&churn(), 1, None, None, "", "", None), "churn v1 deployed"),
         (rolled_back(&churn(), 2, &TakenBack::default()), "churn v2 rolled back"),
         (superseded(&churn(), 2, ""), "churn v2 superseded"),
         (not_scaled(&churn(), ""), "churn is not scaled"),
         (rollback_failed(&churn(), "", "", ""), "churn ROLLBACK FAILED"),
-        (rejected(&churn(), 3, "", ""), "churn v3 rejected"),
+        (rejected(&churn(), 3, "", None, ""), "churn v3 rejected"),
+        (automatic(&sample()), "churn v7 released automatically"),
+        (superseded_by(&churn(), 7, 8), "churn v7 superseded by v8"),
+        (stopped(&churn(), 7), "churn v7 stopped"),
+        (
+            crossed(
+                &churn(),
+                7,
+                &vote(Decision::Approve, "", ""),
+                &vote(Decision::Reject, "", ""),
+                "",
+            ),
+            "churn v7: two decisions crossed",
+        ),
         (expired(&churn(), 4, Timestamp::UNIX_EPOCH, &[]), "churn v4 expired"),
         (gate_not_met(&churn(), 5, "", &none, None), "churn v5 gate not met"),
         (
@@ -146,7 +243,18 @@ fn a_commit_can_write_no_second_link() {
     let mut evidence = sample();
     evidence.lineage.message = Some("Fix\n\nTo approve, open:\nhttps://evil.example/?c=1\nwww.evil.example".into());
     evidence.metrics = [("see http://evil.example", 1.0)].into_iter().collect();
-    let body = approval_request(&evidence, "ada@example.com", LINK).body().to_owned();
+    evidence.lineage.author = Some("Eve <https://evil.example>".into());
+    evidence.lineage.evidence = [("http://evil.example".into(), "https://evil.example".into())].into();
+    let votes = [vote(
+        Decision::Approve,
+        "https://evil.example",
+        "www.evil.example\nhttp://evil.example",
+    )];
+    let request = approval_request(&evidence, "ada@example.com", LINK, &votes, &Occasion::Changed);
+    let body = request.body().to_owned();
+    assert!(!automatic(&evidence).body().contains("://"));
+    let crossed = crossed(&churn(), 7, &votes[0], &votes[0], "https://evil.example");
+    assert!(!crossed.body().contains("://") && !crossed.body().contains("www.evil"));
     assert_eq!(body.matches("://").count(), 1, "{body}");
     assert!(body.lines().any(|line| line == LINK));
     assert!(!body.contains("www.evil"));
@@ -184,14 +292,28 @@ fn many_metrics_are_counted() {
 }
 
 prop_compose! {
+    fn any_vote()(approve in any::<bool>(), by in any::<String>(), comment in any::<String>(),
+                  at in any::<Option<u32>>()) -> Decided {
+        Decided {
+            decision: if approve { Decision::Approve } else { Decision::Reject },
+            by,
+            at: at.map(|at| Timestamp::from_second(at.into()).unwrap()),
+            comment,
+        }
+    }
+}
+
+prop_compose! {
     fn any_evidence()(message in any::<Option<String>>(), author in any::<Option<String>>(), plan in any::<String>(),
+                      seen in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..3),
                       names in proptest::collection::btree_map(any::<String>(), any::<f64>(), 0..5),
                       theirs in proptest::collection::btree_map(any::<String>(), any::<f64>(), 0..5),
                       rule in any::<String>(), text in any::<String>(), other in any::<String>(),
-                      version in 1..=u32::MAX, model in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,38}[a-zA-Z0-9])?") -> Evidence {
+                      needed in any::<u32>(), version in 1..=u32::MAX, model in "[a-zA-Z0-9]([a-zA-Z0-9-]{0,38}[a-zA-Z0-9])?") -> Evidence {
         let mut sample = sample();
         sample.lineage.author = author;
         sample.lineage.message = message;
+        sample.lineage.evidence = seen;
         Evidence {
             model: model.parse().unwrap(),
             package: sample.package.with_version(version),
@@ -200,24 +322,69 @@ prop_compose! {
             champion: Some(Champion { version, metrics: theirs.into_iter().collect() }),
             gate: vec![crate::evidence::GateVerdict { name: rule, held: false, text }],
             approvers: vec![other],
+            approvals_needed: needed,
             ..sample
         }
     }
 }
 
+fn any_occasion() -> impl Strategy<Value = Occasion> {
+    prop_oneof![
+        Just(Occasion::First),
+        any::<u64>().prop_map(|left_seconds| Occasion::Reminder { left_seconds }),
+        Just(Occasion::Changed),
+    ]
+}
+
+fn lines_are_short(notice: &Notice) -> Result<(), TestCaseError> {
+    for line in notice.body().lines().filter(|line| *line != LINK) {
+        prop_assert!(line.chars().count() <= COLUMNS, "{:?}", line);
+    }
+    Ok(())
+}
+
+fn subject_fits(notice: &Notice) -> Result<(), TestCaseError> {
+    let subject = notice.subject();
+    prop_assert!(
+        subject.len() <= SUBJECT_CHARS_MAX && !subject.ends_with("..."),
+        "{}",
+        subject
+    );
+    prop_assert!(subject.bytes().all(|b| (b' '..=b'~').contains(&b)), "{}", subject);
+    Ok(())
+}
+
 proptest! {
     #[test]
-    fn lines_are_short_and_subjects_fit(evidence in any_evidence()) {
-        let notice = approval_request(&evidence, "ada@example.com", LINK);
-        prop_assert!(notice.subject().len() <= SUBJECT_CHARS_MAX);
+    fn lines_are_short_and_subjects_fit(evidence in any_evidence(),
+                                        votes in proptest::collection::vec(any_vote(), 0..4),
+                                        occasion in any_occasion()) {
+        let notice = approval_request(&evidence, "ada@example.com", LINK, &votes, &occasion);
+        subject_fits(&notice)?;
+        lines_are_short(&notice)?;
         let end = format!("v{}?", evidence.version());
         prop_assert!(notice.subject().ends_with(&end));
-        prop_assert!(notice.subject().bytes().all(|b| (b' '..=b'~').contains(&b)));
         let links = notice.body().lines().filter(|line| *line == LINK).count();
         prop_assert_eq!(links, 1);
         prop_assert_eq!(notice.body().matches("://").count(), 1);
-        for line in notice.body().lines().filter(|line| *line != LINK) {
-            prop_assert!(line.chars().count() <= COLUMNS, "{:?}", line);
+    }
+
+    #[test]
+    fn the_other_mails_fit_too(evidence in any_evidence(), one in any_vote(), other in any_vote(), by in 1..=u32::MAX) {
+        let (model, version) = (&evidence.model, evidence.version());
+        let comments = [one.comment.clone(), other.comment.clone()];
+        for notice in [
+            automatic(&evidence),
+            superseded_by(model, version, by),
+            stopped(model, version),
+            crossed(model, version, &one, &other, &one.comment),
+            rejected(model, version, &one.by, one.at, &one.comment),
+            rollout_started(model, version, Some(by), Some(&one.by), &evidence.plan, &comments),
+            deployed(model, version, Some(by), Some(&one.by), &evidence.plan, &one.comment, None),
+        ] {
+            subject_fits(&notice)?;
+            lines_are_short(&notice)?;
+            prop_assert_eq!(notice.body().matches("://").count(), 0);
         }
     }
 }
