@@ -197,13 +197,13 @@ impl SignedLink {
             return Err(Refusal::Expired);
         }
         let Some(waiting) = &expected.waiting else {
-            return Err(Refusal::Superseded);
+            return Err(Refusal::NoLongerWaits);
         };
         if claims.token_digest != token_digest(waiting.token)
             || claims.release != *waiting.release
             || claims.package != *waiting.package
         {
-            return Err(Refusal::Superseded);
+            return Err(Refusal::NoLongerWaits);
         }
         if claims.evidence != waiting.evidence {
             return Err(Refusal::EvidenceChanged);
@@ -272,316 +272,69 @@ pub struct Waiting<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// Its time is over.
-    #[error("This link has expired. Nothing was decided with it.")]
+    #[error("The time to decide is over. Nothing was decided with this link.")]
     Expired,
-    /// The approval was decided already, or another release waits in its place.
-    #[error("This approval no longer waits: it was decided already, or a newer release took its place.")]
-    Superseded,
+    /// The approval was decided or stopped already, or another release waits in its place.
+    #[error(
+        "The approval was decided already, its release was stopped, or another release waits in its place. Nothing was \
+         decided with this link."
+    )]
+    NoLongerWaits,
+    /// A newer version passed its gate while this one waited. Only the registry knows, so [`SignedLink::check`] does not find it.
+    #[error("v{by} passed its gate while this version waited for approval. Nothing was decided with this link.")]
+    Superseded {
+        /// The newer version.
+        by: u32,
+    },
     /// The link is about another approval.
-    #[error("This link belongs to another approval than the one on this page.")]
+    #[error("It belongs to another approval than the one of this page. Nothing was decided with it.")]
     OtherApproval,
     /// What the approver was shown is no longer so.
-    #[error("What you were shown has changed since the link was sent, so nothing was decided.")]
+    #[error("It is no longer what the mail with this link showed. Nothing was decided.")]
     EvidenceChanged,
+    /// The person is no longer among those who are asked. [`SignedLink::check`] does not know who is.
+    #[error(
+        "Whoever this link was made for is no longer among the approvers of this model. Nothing was decided with it."
+    )]
+    NotAnApprover,
 }
 
 impl Refusal {
+    /// What happened, as the title of a page.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Expired => "This link has expired",
+            Self::NoLongerWaits => "This approval no longer waits",
+            Self::Superseded { .. } => "A newer version took its place",
+            Self::OtherApproval => "This link is for another approval",
+            Self::EvidenceChanged => "What you were shown has changed",
+            Self::NotAnApprover => "You are no longer asked",
+        }
+    }
+
     /// What the person can do now.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
             Self::Expired => "To release this version after all, approve it in the model registry (SageMaker Studio).",
-            Self::Superseded => "There is nothing left to do. The mail about the outcome says how it ended.",
+            Self::NoLongerWaits => "There is nothing left to do. The mail about the outcome says how it ended.",
+            Self::Superseded { .. } => {
+                "Whoever decides on the newer version has a mail about it. To release this one after all, approve it \
+                 in the model registry (SageMaker Studio)."
+            }
             Self::OtherApproval => "Open the link from the mail again, without changing the address.",
             Self::EvidenceChanged => {
-                "Another version may serve by now, or the policy is a new one. Look at the version in the model registry (SageMaker \
-                 Studio) and decide there; the waiting release follows that decision."
+                "Another version may serve by now, or the policy is a new one. Use the link in the newest mail about \
+                 this version. If there is no newer mail, decide in the model registry (SageMaker Studio); the waiting \
+                 release follows that decision."
+            }
+            Self::NotAnApprover => {
+                "The others who were asked can decide. If you should be asked, have the list of approvers changed."
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const TOKEN: &str = "1a2b3c4d-573f-4ea7-a67e-9d2a4e0d5b57";
-    const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
-    const PAGE: &str = "https://abc.lambda-url.eu-west-1.on.aws/";
-
-    fn claims() -> Claims {
-        Claims {
-            pipeline: "churn-release".into(),
-            stage: "Approve".into(),
-            action: "Approve".into(),
-            token_digest: token_digest(TOKEN),
-            release: RELEASE.parse().unwrap(),
-            package: "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7"
-                .parse()
-                .unwrap(),
-            approver: "ada@example.com".into(),
-            expires: "2026-03-01T20:22:00Z".parse().unwrap(),
-            evidence: "e".repeat(64),
-        }
-    }
-
-    fn link() -> SignedLink {
-        SignedLink {
-            claims: claims(),
-            mac: (0..32).collect(),
-        }
-    }
-
-    fn query(link: &SignedLink) -> String {
-        link.url("").trim_start_matches('?').to_owned()
-    }
-
-    #[test]
-    fn neither_mac_nor_token_nor_link_is_shown() {
-        let link = link();
-        let url = link.url(PAGE);
-        assert!(url.starts_with("https://abc.lambda-url.eu-west-1.on.aws/?c="), "{url}");
-        assert!(url.len() < 1000, "{}", url.len());
-        let (_, parts) = url.split_once("?c=").unwrap();
-        let debug = format!("{link:?}");
-        assert_eq!(
-            debug,
-            "SignedLink { package: ModelPackageArn { partition: \"aws\", region: \"eu-west-1\", account: \"123456789012\", \
-             group: \"churn\", version: 7 }, release: ReleaseId(\"01234567-89ab-cdef-0123-456789abcdef\"), approver: \
-             \"ada@example.com\", .. }"
-        );
-        assert!(!debug.contains(parts));
-        assert!(!String::from_utf8(link.claims.json()).unwrap().contains(TOKEN));
-    }
-
-    #[test]
-    fn each_claim_is_signed() {
-        let message = claims().message();
-        assert!(message.starts_with(b"signalbox approval 1\n"));
-        type Change = fn(&mut Claims);
-        let changes: [Change; 10] = [
-            |c| c.pipeline.push('x'),
-            |c| c.stage.push('x'),
-            |c| c.action.push('x'),
-            |c| c.token_digest = token_digest("other"),
-            |c| c.release = "11234567-89ab-cdef-0123-456789abcdef".parse().unwrap(),
-            |c| c.package = c.package.with_version(8),
-            |c| c.approver = "eve@example.com".into(),
-            |c| c.expires = "2027-03-01T20:22:00Z".parse().unwrap(),
-            |c| c.evidence = "f".repeat(64),
-            // Moves a character over the border between two parts.
-            |c| (c.pipeline, c.stage) = ("churn-releaseA".into(), "pprove".into()),
-        ];
-        for (i, change) in changes.iter().enumerate() {
-            let mut other = claims();
-            change(&mut other);
-            assert_ne!(other.message(), message, "change {i}");
-        }
-        let mut long = claims();
-        long.approver = "x".repeat(10_000);
-        assert!(long.message().len() <= 4096);
-    }
-
-    #[test]
-    fn strange_queries_are_refused() {
-        let good = query(&link());
-        let (c, m) = good.split_once('&').unwrap();
-        let encode = |json: &str| format!("c={}&{m}", BASE64_URL_SAFE_NO_PAD.encode(json));
-        let json = String::from_utf8(claims().json()).unwrap();
-        for (query, expected) in [
-            (String::new(), LinkError::Missing("c")),
-            (c.to_owned(), LinkError::Missing("m")),
-            (m.to_owned(), LinkError::Missing("c")),
-            (format!("{good}&{c}"), LinkError::Repeated("c")),
-            (format!("{good}&{m}"), LinkError::Repeated("m")),
-            (format!("{c}&m="), LinkError::Malformed("m")),
-            (format!("{c}&m=AAAA"), LinkError::Malformed("m")),
-            (format!("{good}="), LinkError::Malformed("m")),
-            (format!("{good}%00"), LinkError::Malformed("m")),
-            (format!("c=%ff%fe&{m}"), LinkError::Malformed("c")),
-            (format!("{good}&x={}", "x".repeat(9000)), LinkError::TooLong),
-            (encode(""), LinkError::Malformed("c")),
-            (encode("{}"), LinkError::Malformed("c")),
-            (encode(&"[".repeat(5000)), LinkError::Malformed("c")),
-            (encode(&format!("{json} ")), LinkError::Malformed("c")),
-            (encode(&json.replacen('{', "{\"z\":1,", 1)), LinkError::Malformed("c")),
-            (
-                encode(&json.replacen('{', "{\"w\":\"eve\",", 1)),
-                LinkError::Malformed("c"),
-            ),
-            (encode(&json.replace("ada@example.com", "")), LinkError::Malformed("c")),
-            (
-                encode(&json.replace("ada@", &"a".repeat(400))),
-                LinkError::Malformed("c"),
-            ),
-            (encode(&json.replace(":22:00Z", ":22Z")), LinkError::Malformed("c")),
-            (encode(&json.replace("eeee", "EEEE")), LinkError::Malformed("c")),
-            (
-                encode(&json.replace("/churn/7", "/churn/07")),
-                LinkError::Malformed("c"),
-            ),
-        ] {
-            assert_eq!(SignedLink::parse(&query), Err(expected), "{query}");
-        }
-        let tracked = format!("utm_source=mail&{good}&fbclid=1");
-        assert_eq!(SignedLink::parse(&tracked), Ok(link()));
-    }
-
-    #[test]
-    fn a_link_counts_for_one_approval() {
-        let other_release: ReleaseId = "11234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
-        let (model, other_model): (ModelName, ModelName) = ("churn".parse().unwrap(), "spam".parse().unwrap());
-        let (claims, evidence) = (claims(), "e".repeat(64));
-        let other_package = claims.package.with_version(8);
-        let waiting = Waiting {
-            token: TOKEN,
-            release: &claims.release,
-            package: &claims.package,
-            evidence: &evidence,
-        };
-        let expected = Expected {
-            pipeline: "churn-release",
-            stage: "Approve",
-            action: "Approve",
-            model: &model,
-            waiting: Some(waiting),
-        };
-        let with = |waiting| Expected {
-            waiting: Some(waiting),
-            ..expected
-        };
-        let (early, last, late) = ("2026-02-01T00:00:00Z", "2026-03-01T20:21:59Z", "2026-03-01T20:22:00Z");
-        for (i, (now, expected, verdict)) in [
-            (early, expected, Ok(())),
-            (last, expected, Ok(())),
-            (late, expected, Err(Refusal::Expired)),
-            (
-                early,
-                Expected {
-                    pipeline: "spam-release",
-                    ..expected
-                },
-                Err(Refusal::OtherApproval),
-            ),
-            (
-                early,
-                Expected {
-                    stage: "Deploy",
-                    ..expected
-                },
-                Err(Refusal::OtherApproval),
-            ),
-            (
-                early,
-                Expected {
-                    action: "Deploy",
-                    ..expected
-                },
-                Err(Refusal::OtherApproval),
-            ),
-            (
-                early,
-                Expected {
-                    model: &other_model,
-                    ..expected
-                },
-                Err(Refusal::OtherApproval),
-            ),
-            (
-                early,
-                Expected {
-                    waiting: None,
-                    ..expected
-                },
-                Err(Refusal::Superseded),
-            ),
-            (
-                early,
-                with(Waiting {
-                    token: "another",
-                    ..waiting
-                }),
-                Err(Refusal::Superseded),
-            ),
-            (
-                early,
-                with(Waiting {
-                    release: &other_release,
-                    ..waiting
-                }),
-                Err(Refusal::Superseded),
-            ),
-            (
-                early,
-                with(Waiting {
-                    package: &other_package,
-                    ..waiting
-                }),
-                Err(Refusal::Superseded),
-            ),
-            (
-                early,
-                with(Waiting {
-                    evidence: "else",
-                    ..waiting
-                }),
-                Err(Refusal::EvidenceChanged),
-            ),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            assert_eq!(link().check(now.parse().unwrap(), &expected), verdict, "case {i}");
-        }
-    }
-
-    prop_compose! {
-        fn any_link()(pipeline in "[A-Za-z0-9.@_-]{1,100}", stage in ".{1,100}", approver in "\\PC{1,80}@x", seconds in 0..4_000_000_000_i64,
-                      version in 1..=u32::MAX, token in any::<String>(), evidence in any::<Vec<u8>>(),
-                      mac in proptest::collection::vec(any::<u8>(), 32)) -> SignedLink {
-            SignedLink {
-                claims: Claims {
-                    pipeline,
-                    stage,
-                    token_digest: token_digest(&token),
-                    package: claims().package.with_version(version),
-                    approver,
-                    expires: Timestamp::from_second(seconds).unwrap(),
-                    evidence: digest(&[&evidence]),
-                    ..claims()
-                },
-                mac,
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn links_round_trip(link in any_link()) {
-            prop_assert!(link.url(PAGE).is_ascii());
-            prop_assert_eq!(SignedLink::parse(&query(&link)), Ok(link.clone()));
-            prop_assert!(link.claims.message().len() <= 4096);
-        }
-
-        #[test]
-        fn an_altered_link_never_passes_for_the_signed_one(link in any_link(), at in any::<prop::sample::Index>(), with in "[ -~]{0,3}",
-                                                           cut in 0_usize..4) {
-            let query = query(&link);
-            let at = at.index(query.len());
-            let end = (at + cut).min(query.len());
-            let altered = format!("{}{with}{}", &query[..at], &query[end..]);
-            if let Ok(read) = SignedLink::parse(&altered) {
-                // Either it says the same (a parameter was added), or KMS sees another message or another MAC.
-                prop_assert!(read == link || read.claims.message() != link.claims.message() || read.mac != link.mac);
-                prop_assert_eq!(read.claims == link.claims, read.claims.message() == link.claims.message());
-            }
-        }
-
-        #[test]
-        fn nothing_makes_it_panic(query in any::<String>()) {
-            prop_assert!(SignedLink::parse(&query).is_err());
-        }
-    }
-}
+mod tests;

@@ -203,15 +203,15 @@ pub fn decided(model: &ModelName, version: u32, decision: Decision, by: &str, at
 #[must_use]
 pub fn refused(refusal: Refusal) -> Page {
     let status = match refusal {
-        Refusal::Expired => 410,
-        Refusal::Superseded | Refusal::EvidenceChanged => 409,
-        Refusal::OtherApproval => 403,
+        Refusal::Expired | Refusal::Superseded { .. } => 410,
+        Refusal::NoLongerWaits | Refusal::EvidenceChanged => 409,
+        Refusal::OtherApproval | Refusal::NotAnApprover => 403,
     };
     let body = html! {
         p.lead { (refusal.to_string()) }
         p { (refusal.advice()) }
     };
-    document(status, "Nothing was decided", &body)
+    document(status, refusal.title(), &body)
 }
 
 /// The page for a link that can't be read or whose MAC is not ours. Both are answered alike, so that a forger learns nothing.
@@ -502,7 +502,9 @@ mod tests {
                 "&lt;/blockquote&gt;",
             ),
             (refused(Refusal::Expired), 410, "has expired"),
-            (refused(Refusal::Superseded), 409, "no longer waits"),
+            (refused(Refusal::NoLongerWaits), 409, "no longer waits"),
+            (refused(Refusal::Superseded { by: 8 }), 410, "v8 passed its gate"),
+            (refused(Refusal::NotAnApprover), 403, "no longer asked"),
             (refused(Refusal::OtherApproval), 403, "another approval"),
             (refused(Refusal::EvidenceChanged), 409, "has changed"),
             (invalid_link(), 403, "not one that was sent"),
