@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::decision::Decision;
+use crate::decision::{Decided, Decision, approvals};
 use crate::evidence::{one_line, utc};
 use crate::link::Refusal;
 use crate::names::ModelName;
@@ -54,23 +54,78 @@ pub fn headers() -> [(&'static str, String); 8] {
     ]
 }
 
-/// The page after a decision, by this person or an earlier one.
+/// The page after a decision, by this person or an earlier one. `second` is what this person has just sent, where the decision came
+/// before it.
 #[must_use]
-pub fn decided(model: &ModelName, version: u32, decision: Decision, by: &str, at: Timestamp, comment: &str) -> Page {
+pub fn decided(model: &ModelName, version: u32, decided: &Decided, second: Option<Decision>) -> Page {
     let body = html! {
-        p.lead { "By " strong { (line(by)) } " on " (when(at)) "." }
-        @if !comment.trim().is_empty() {
-            h2 { "Comment" }
-            blockquote { (lines(comment)) }
+        p.lead { "By " strong { (line(&decided.by)) } @if let Some(at) = decided.at { " on " (when(at)) } "." }
+        @if let Some(second) = second {
+            p { "Your answer (" strong { (second.as_str()) } ") came after that and changed nothing." }
         }
-        p {
-            @match decision {
-                Decision::Approve => "The deployment starts now. A mail will say how it ended. You can close this page.",
-                Decision::Reject => "What serves now stays as it is. You can close this page.",
+        @if !decided.comment.trim().is_empty() {
+            section {
+                h2 { "Comment" }
+                blockquote { (lines(&decided.comment)) }
             }
         }
+        p {
+            // The page may be opened long after: how it ended is not known here.
+            @match decided.decision {
+                Decision::Approve => "The deployment follows; a mail says how it ends.",
+                Decision::Reject => {
+                    "A rejected version is not deployed. To release it after all, approve it in the model registry "
+                    "(SageMaker Studio)."
+                }
+            }
+            " You can close this page."
+        }
     };
-    document(200, &format!("{model} v{version} is {}", decision.done()), &body)
+    let title = format!("{model} v{version} is {}", decided.decision.done());
+    document(200, &title, &body)
+}
+
+/// The page after an approval that is not enough yet. `votes` is what was decided so far, this person's approval among it.
+#[must_use]
+pub fn voted(model: &ModelName, version: u32, votes: &[Decided], needed: u32) -> Page {
+    let given = approvals(votes).len();
+    let body = html! {
+        p.lead {
+            strong { (model) " v" (version) }
+            @match usize::try_from(needed).unwrap_or(usize::MAX).saturating_sub(given) {
+                0 => " has all the approvals that it needs.",
+                1 => " waits for 1 more approval.",
+                left => { " waits for " (left) " more approvals." }
+            }
+            " One rejection rejects it."
+        }
+        (votes_section(votes, needed))
+        p { "A mail says how it ends. You can close this page." }
+    };
+    document(200, &format!("Your approval is counted: {given} of {needed}"), &body)
+}
+
+/// Who has approved so far.
+fn votes_section(votes: &[Decided], needed: u32) -> Markup {
+    let approvals = approvals(votes);
+    html! {
+        section {
+            h2 { "Approved so far: " (approvals.len()) " of " (needed) }
+            @if approvals.is_empty() {
+                p { "Nobody has approved yet." }
+            } @else {
+                ul.plain {
+                    @for vote in approvals {
+                        li {
+                            strong { (line(&vote.by)) }
+                            @if let Some(at) = vote.at { " " span.quiet { "on " (when(at)) } }
+                            @if !vote.comment.trim().is_empty() { blockquote { (lines(&vote.comment)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The page for a link that is ours but decides nothing.

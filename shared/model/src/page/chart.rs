@@ -48,10 +48,13 @@ pub(super) fn charts_section(evidence: &Evidence, history: &[(u32, Metrics)]) ->
     }
 }
 
-/// The chart's size, in its own units: the drawing's box, and the room that the labels take at the left, right, top and bottom.
+/// The chart's size, in its own units: the drawing's box, and the room that the labels take at the left (at least), right, top and
+/// bottom.
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 110.0;
 const LEFT: f64 = 58.0;
+/// No digit is wider.
+const CHARACTER: f64 = 7.5;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 24.0;
@@ -60,7 +63,9 @@ fn chart(index: usize, name: &str, points: &[(u32, f64)], version: u32) -> Marku
     let low = points.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
     let high = points.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
     let steps = points.len().saturating_sub(1).max(1) as f64;
-    let x = |i: usize| LEFT + (WIDTH - LEFT - RIGHT) * i as f64 / steps;
+    let digits = number(high).len().max(number(low).len()) as f64;
+    let left = LEFT.max(digits * CHARACTER + 10.0);
+    let x = |i: usize| left + (WIDTH - left - RIGHT) * i as f64 / steps;
     // Halves, as the difference of two finite numbers may be infinite. Equal values lie in the middle.
     let span = high / 2.0 - low / 2.0;
     let share = |value: f64| {
@@ -80,7 +85,7 @@ fn chart(index: usize, name: &str, points: &[(u32, f64)], version: u32) -> Marku
         .iter()
         .map(|(version, value)| format!("v{version} {}", number(*value)));
     let spoken = format!("{} by version: {}", line(name), spoken.collect::<Vec<_>>().join(", "));
-    let label = |value: f64| html! { text x=(LEFT - 8.0) y=(format!("{:.1}", y(value) + 4.0)) text-anchor="end" { (number(value)) } };
+    let label = |value: f64| html! { text x=(left - 8.0) y=(format!("{:.1}", y(value) + 4.0)) text-anchor="end" { (number(value)) } };
     let id = format!("chart-{index}");
     html! {
         svg role="img" aria-labelledby=(id) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) {

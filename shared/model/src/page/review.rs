@@ -3,24 +3,30 @@
 use maud::{Markup, html};
 
 use super::chart::charts_section;
-use super::{COMMENT_CHARS_MAX, Page, document, line, lines, when};
-use crate::decision::Decision;
+use super::{COMMENT_CHARS_MAX, Page, document, line, lines, votes_section, when};
+use crate::decision::{Decided, Decision, approvals, quorum};
 use crate::evidence::{Direction, Evidence, Row, duration, number, signed, why};
 use crate::metrics::Metrics;
 
 /// How many metrics the page lists.
 const ROWS_MAX: usize = 200;
 
-/// The page that an approver decides on. `history` holds the metrics of earlier versions, in any order.
+/// The page that an approver decides on. `history` holds the metrics of earlier versions, in any order; `votes` is what others have
+/// decided so far.
 #[must_use]
-pub fn review(evidence: &Evidence, approver: &str, history: &[(u32, Metrics)]) -> Page {
+pub fn review(evidence: &Evidence, approver: &str, history: &[(u32, Metrics)], votes: &[Decided]) -> Page {
     let (model, version) = (&evidence.model, evidence.version());
+    let needed = evidence.approvals_needed.max(1);
+    let before = approvals(votes).iter().filter(|vote| vote.by != approver).count();
+    // The how many-th approval this person's would be.
+    let this = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1).min(needed);
     let title = format!("Approve {model} v{version}?");
     let all_held = evidence.gate.iter().all(|verdict| verdict.held);
     let body = html! {
         p.lead {
             "You are deciding as " strong { (line(approver)) } ". "
             @if all_held { "The version passed its gate." } @else { strong.bad { "Not every rule of the gate held." } }
+            @if needed > 1 { " " (quorum(needed)) }
         }
         (metrics_section(evidence))
         (charts_section(evidence, history))
@@ -42,18 +48,23 @@ pub fn review(evidence: &Evidence, approver: &str, history: &[(u32, Metrics)]) -
         }
         (why_section(evidence))
         section {
-            h2 { "What happens when you approve" }
+            @if this < needed {
+                h2 { "What happens once " (needed) " have approved" }
+            } @else {
+                h2 { "What happens when you approve" }
+            }
             p { (line(&evidence.plan)) "." }
             @let others: Vec<_> = evidence.approvers.iter().filter(|other| *other != approver).map(|other| line(other)).collect();
             p {
                 @if others.is_empty() {
                     "Nobody else was asked. "
                 } @else {
-                    "Also asked: " (others.join(", ")) ". The first answer counts for all. "
+                    "Also asked: " (others.join(", ")) ". " (quorum(needed)) " "
                 }
                 "The approval waits until " (when(evidence.expires)) "; after that the release ends and nothing changes."
             }
         }
+        @if needed > 1 { (votes_section(votes, needed)) }
         section.decide {
             h2 #decide { "Your decision" }
             // Without an action the form goes to the address of the page, where the claims and the MAC are.
@@ -63,6 +74,7 @@ pub fn review(evidence: &Evidence, approver: &str, history: &[(u32, Metrics)]) -
                 div.buttons {
                     button.approve type="submit" name="decision" value=(Decision::Approve.as_str()) {
                         "Approve " (model) " v" (version)
+                        @if needed > 1 { " (" (this) " of " (needed) ")" }
                     }
                     button.reject type="submit" name="decision" value=(Decision::Reject.as_str()) { "Reject" }
                 }
@@ -81,25 +93,28 @@ fn metrics_section(evidence: &Evidence) -> Markup {
             @if evidence.champion.is_none() {
                 p { "No version serves now, so there is nothing to compare with." }
             }
-            table aria-labelledby="metrics" {
-                thead {
-                    tr {
-                        th scope="col" { "Metric" }
-                        th.number scope="col" { "v" (version) }
-                        @if let Some(champion) = &evidence.champion {
-                            th.number scope="col" { "v" (champion.version) " " span.quiet { "serves now" } }
-                            th.number scope="col" { "Difference" }
+            // Wide numbers scroll in a box of their own, which is reached by the keyboard, too.
+            div.scroll role="region" aria-labelledby="metrics" tabindex="0" {
+                table aria-labelledby="metrics" {
+                    thead {
+                        tr {
+                            th scope="col" { "Metric" }
+                            th.number scope="col" { "v" (version) }
+                            @if let Some(champion) = &evidence.champion {
+                                th.number scope="col" { "v" (champion.version) " " span.quiet { "serves now" } }
+                                th.number scope="col" { "Difference" }
+                            }
                         }
                     }
-                }
-                tbody {
-                    @for row in rows.iter().take(ROWS_MAX) {
-                        tr {
-                            th scope="row" { (line(&row.name)) }
-                            td.number { (value(row.value)) }
-                            @if evidence.champion.is_some() {
-                                td.number { (value(row.champion)) }
-                                td.number { (difference(row)) }
+                    tbody {
+                        @for row in rows.iter().take(ROWS_MAX) {
+                            tr {
+                                th scope="row" { (line(&row.name)) }
+                                td.number { (value(row.value)) }
+                                @if evidence.champion.is_some() {
+                                    td.number { (value(row.champion)) }
+                                    td.number { (difference(row)) }
+                                }
                             }
                         }
                     }

@@ -24,31 +24,68 @@ fn without_style(page: &Page) -> String {
 
 #[test]
 fn the_review_page() {
-    let page = review(&sample(), "ada@example.com", &history());
+    let page = review(&sample(), "ada@example.com", &history(), &[]);
     assert_eq!(page.status, 200);
     insta::assert_snapshot!(without_style(&page));
+}
+
+fn vote(decision: Decision, by: &str, comment: &str) -> Decided {
+    Decided {
+        decision,
+        by: by.into(),
+        at: Some("2026-02-24T08:05:00Z".parse().unwrap()),
+        comment: comment.into(),
+    }
+}
+
+/// A release that takes two approvals of three people.
+fn quorum_of_two() -> crate::evidence::Evidence {
+    let mut evidence = sample();
+    evidence.approvers.push("alan@example.com".into());
+    evidence.approvals_needed = 2;
+    evidence
 }
 
 #[test]
 fn the_other_pages() {
     let churn: ModelName = "churn".parse().unwrap();
-    let at = "2026-03-01T20:22:00Z".parse().unwrap();
+    let approved = vote(Decision::Approve, "ada", "");
+    let untimed = Decided {
+        at: None,
+        ..approved.clone()
+    };
+    let worse = vote(Decision::Reject, "ada", "worse\nby far");
+    let hostile = vote(Decision::Reject, "<b>", "</blockquote>");
     for (page, status, words) in [
+        (decided(&churn, 7, &approved, None), 200, "churn v7 is approved"),
         (
-            decided(&churn, 7, Decision::Approve, "ada", at, ""),
+            decided(&churn, 7, &approved, None),
             200,
-            "churn v7 is approved",
+            "Tuesday 24 February 2026, 08:05 UTC",
+        ),
+        (decided(&churn, 7, &untimed, None), 200, "By <strong>ada</strong>."),
+        (
+            decided(&churn, 7, &approved, Some(Decision::Reject)),
+            200,
+            "Your answer (<strong>reject</strong>) came after that and changed nothing.",
         ),
         (
-            decided(&churn, 7, Decision::Reject, "ada", at, "worse\nby far"),
+            decided(&churn, 7, &worse, None),
             200,
             "<blockquote>worse\nby far</blockquote>",
         ),
+        (decided(&churn, 7, &hostile, None), 200, "&lt;/blockquote&gt;"),
         (
-            decided(&churn, 7, Decision::Reject, "<b>", at, "</blockquote>"),
+            voted(&churn, 7, std::slice::from_ref(&approved), 2),
             200,
-            "&lt;/blockquote&gt;",
+            "Your approval is counted: 1 of 2",
         ),
+        (
+            voted(&churn, 7, std::slice::from_ref(&approved), 2),
+            200,
+            "waits for 1 more approval.",
+        ),
+        (voted(&churn, 7, &[approved], 3), 200, "waits for 2 more approvals."),
         (refused(Refusal::Expired), 410, "has expired"),
         (refused(Refusal::NoLongerWaits), 409, "no longer waits"),
         (refused(Refusal::Superseded { by: 8 }), 410, "v8 passed its gate"),
@@ -66,13 +103,42 @@ fn the_other_pages() {
 }
 
 #[test]
+fn a_button_says_which_approval_it_is() {
+    let button = |evidence: &crate::evidence::Evidence, votes: &[Decided]| {
+        let html = review(evidence, "ada@example.com", &[], votes).html;
+        let (_, rest) = html.split_once("value=\"approve\">").unwrap();
+        rest.split_once("</button>").unwrap().0.to_owned()
+    };
+    let (one, two) = (sample(), quorum_of_two());
+    let grace = vote(Decision::Approve, "grace@example.com", "");
+    let again = vote(Decision::Approve, "ada@example.com", "");
+    assert_eq!(button(&one, &[]), "Approve churn v7");
+    assert_eq!(button(&two, &[]), "Approve churn v7 (1 of 2)");
+    assert_eq!(button(&two, std::slice::from_ref(&grace)), "Approve churn v7 (2 of 2)");
+    assert_eq!(button(&two, std::slice::from_ref(&again)), "Approve churn v7 (1 of 2)");
+    assert_eq!(
+        button(&two, &[grace.clone(), again, vote(Decision::Approve, "x", "")]),
+        "Approve churn v7 (2 of 2)"
+    );
+    let html = review(&two, "alan@example.com", &[], &[grace]).html;
+    assert!(
+        html.contains("Approved so far: 1 of 2") && html.contains("<strong>grace@example.com</strong>"),
+        "{html}"
+    );
+    assert!(
+        html.contains("2 approvals release it; one rejection rejects it."),
+        "{html}"
+    );
+}
+
+#[test]
 fn the_policy_allows_the_style_and_nothing_else() {
     let headers = headers();
     let policy = headers
         .iter()
         .find(|(name, _)| *name == "content-security-policy")
         .unwrap();
-    let page = review(&sample(), "ada@example.com", &history()).html;
+    let page = review(&sample(), "ada@example.com", &history(), &[]).html;
     let (_, rest) = page.split_once("<style>").unwrap();
     let (style, rest) = rest.split_once("</style>").unwrap();
     let hash = BASE64_STANDARD.encode(Sha256::digest(style));
@@ -124,16 +190,106 @@ fn answers() {
 fn charts_need_two_versions() {
     let mut evidence = sample();
     evidence.champion = None;
-    assert!(!review(&evidence, "ada", &[]).html.contains("<svg"));
-    let one = review(&evidence, "ada", &history()[..1]).html;
+    assert!(!review(&evidence, "ada", &[], &[]).html.contains("<svg"));
+    let one = review(&evidence, "ada", &history()[..1], &[]).html;
     assert_eq!(one.matches("<svg").count(), 2);
     assert!(one.contains("accuracy by version: v6 0.9200, v7 0.9312"));
     let wide = [
         (1, [("accuracy", f64::MAX)].into_iter().collect()),
         (2, [("accuracy", f64::MIN)].into_iter().collect()),
     ];
-    let wide = review(&evidence, "ada", &wide).html;
+    let wide = review(&evidence, "ada", &wide, &[]).html;
     assert!(!wide.contains("NaN") && !wide.contains("inf,"));
+}
+
+/// Text and what it stands on have a contrast of at least 4.5, and outlines one of at least 3, as WCAG 2.2 asks; by day and by night.
+#[test]
+fn colours_can_be_read() {
+    let colour = |theme: &str, name: &str| {
+        let (_, rest) = theme.split_once(&format!("--{name}:#")).unwrap();
+        let hex: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+        let hex: String = if hex.len() == 3 {
+            hex.chars().flat_map(|c| [c, c]).collect()
+        } else {
+            hex
+        };
+        let channel = |i: usize| {
+            let value = f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap()) / 255.0;
+            if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    };
+    let (day, night) = STYLE.split_once("@media(prefers-color-scheme:dark)").unwrap();
+    let (night, _) = night.split_once('\n').unwrap();
+    for theme in [day, night] {
+        let contrast = |front: &str, back: &str| {
+            let (front, back) = (colour(theme, front), colour(theme, back));
+            (front.max(back) + 0.05) / (front.min(back) + 0.05)
+        };
+        for (front, back) in [
+            ("ink", "paper"),
+            ("ink", "back"),
+            ("quiet", "paper"),
+            ("quiet", "back"),
+            ("good", "good-back"),
+            ("bad", "bad-back"),
+            ("bad", "back"),
+            ("bad", "paper"),
+            ("on-approve", "approve"),
+        ] {
+            assert!(
+                contrast(front, back) >= 4.5,
+                "{front} on {back}: {}",
+                contrast(front, back)
+            );
+        }
+        for (front, back) in [
+            ("accent", "paper"),
+            ("accent", "back"),
+            ("quiet", "back"),
+            ("approve", "paper"),
+        ] {
+            assert!(
+                contrast(front, back) >= 3.0,
+                "{front} beside {back}: {}",
+                contrast(front, back)
+            );
+        }
+    }
+}
+
+/// Each page with `text` wherever something comes from outside.
+fn pages_with(text: &str) -> Vec<Page> {
+    let mut evidence = quorum_of_two();
+    evidence.lineage.author = Some(text.to_owned());
+    evidence.lineage.message = Some(text.to_owned());
+    evidence.lineage.commit = Some(text.to_owned());
+    evidence.lineage.data = Some(text.to_owned());
+    evidence.lineage.evidence.insert(text.to_owned(), text.to_owned());
+    evidence.plan = text.to_owned();
+    evidence.approvers = vec![text.to_owned(), "ada@example.com".to_owned()];
+    evidence.gate[0].name = text.to_owned();
+    evidence.gate[0].text = text.to_owned();
+    evidence.metrics = [(text.to_owned(), 1.0)].into_iter().collect();
+    let champion = evidence.champion.as_mut().unwrap();
+    champion.metrics = [(text.to_owned(), 0.9), ("accuracy".to_owned(), 0.9)]
+        .into_iter()
+        .collect();
+    let history = [(1, [(text.to_owned(), 2.0)].into_iter().collect())];
+    let vote = vote(Decision::Approve, text, text);
+    let votes = std::slice::from_ref(&vote);
+    vec![
+        review(&evidence, "ada@example.com", &history, votes),
+        review(&evidence, text, &history, votes),
+        decided(&evidence.model, 1, &vote, Some(Decision::Reject)),
+        voted(&evidence.model, 1, votes, 2),
+        trouble(text),
+        take_back::started(&evidence.model, 1, text),
+    ]
 }
 
 /// Writes the pages where `SIGNALBOX_PAGES` says, to be looked at in a browser.
@@ -143,21 +299,50 @@ fn pages_to_look_at() {
         return;
     };
     let folder = std::path::PathBuf::from(folder);
-    let at = "2026-02-24T08:05:00Z".parse().unwrap();
+    let (one, mut two) = (sample(), quorum_of_two());
+    let model = &one.model;
+    two.gate[1].held = false;
+    two.metrics = [
+        ("accuracy", 0.9312),
+        ("balanced_accuracy_of_the_holdout_of_last_month", 1234.5),
+        ("log_loss", 2.5e-300),
+    ]
+    .into_iter()
+    .collect();
+    let mut first = sample();
+    first.champion = None;
+    first.gate.clear();
+    first.approvers.truncate(1);
+    let approved = vote(
+        Decision::Approve,
+        "grace@example.com",
+        "Good on the holdout, too.\nFine by me.",
+    );
+    let rejected = vote(
+        Decision::Reject,
+        "grace@example.com",
+        "The log loss is worse than it looks.",
+    );
+    let votes = std::slice::from_ref(&approved);
     let pages = [
-        ("review", review(&sample(), "ada@example.com", &history())),
-        (
-            "decided",
-            decided(
-                &sample().model,
-                7,
-                Decision::Approve,
-                "ada@example.com",
-                at,
-                "Fine by me.",
-            ),
-        ),
-        ("refused", refused(Refusal::EvidenceChanged)),
+        ("review", review(&one, "ada@example.com", &history(), &[])),
+        ("review-of-two", review(&two, "ada@example.com", &history(), votes)),
+        ("review-of-the-first", review(&first, "ada@example.com", &[], &[])),
+        ("approved", decided(model, 7, &approved, None)),
+        ("rejected", decided(model, 7, &rejected, Some(Decision::Approve))),
+        ("voted", voted(model, 7, votes, 2)),
+        ("expired", refused(Refusal::Expired)),
+        ("no-longer-waits", refused(Refusal::NoLongerWaits)),
+        ("superseded", refused(Refusal::Superseded { by: 8 })),
+        ("other-approval", refused(Refusal::OtherApproval)),
+        ("evidence-changed", refused(Refusal::EvidenceChanged)),
+        ("not-an-approver", refused(Refusal::NotAnApprover)),
+        ("invalid-link", invalid_link()),
+        ("invalid-form", invalid_form(FormError::TooLong)),
+        ("trouble", trouble("KMS did not answer.")),
+        ("take-back", take_back::review(model, 7)),
+        ("taken-back", take_back::started(model, 7, "Too slow.")),
+        ("over", take_back::over(model, 7, take_back::Over::Replaced)),
     ];
     for (name, page) in pages {
         std::fs::write(folder.join(format!("{name}.html")), page.html).unwrap();
@@ -167,30 +352,16 @@ fn pages_to_look_at() {
 proptest! {
     #[test]
     fn what_comes_from_outside_is_escaped(hostile in "[<>\"'&a-z/ =]{0,40}", prefix in any::<String>()) {
-        let hostile = format!("{prefix}<script>\"'><x onload={hostile}");
-        let mut evidence = sample();
-        evidence.lineage.author = Some(hostile.clone());
-        evidence.lineage.message = Some(hostile.clone());
-        evidence.lineage.commit = Some(hostile.clone());
-        evidence.lineage.data = Some(hostile.clone());
-        evidence.lineage.evidence.insert(hostile.clone(), hostile.clone());
-        evidence.plan = hostile.clone();
-        evidence.approvers = vec![hostile.clone()];
-        evidence.gate[0].name = hostile.clone();
-        evidence.gate[0].text = hostile.clone();
-        evidence.metrics = [(hostile.clone(), 1.0)].into_iter().collect();
-        let old = [(1, [(hostile.clone(), 2.0)].into_iter().collect())];
-        let at = "2026-03-01T20:22:00Z".parse().unwrap();
-        let plain = review(&sample(), "ada@example.com", &history()).html;
-        for html in [
-            review(&evidence, &hostile, &old).html,
-            decided(&evidence.model, 1, Decision::Approve, &hostile, at, &hostile).html,
-            trouble(&hostile).html,
-        ] {
+        let hostile = format!("{prefix}</td></form><form><button><table><script>\"'><x onload={hostile}");
+        for (page, plain) in pages_with(&hostile).iter().zip(pages_with("plain")) {
+            let html = &page.html;
             prop_assert!(!html.contains("<script") && !html.contains("<x"), "{html}");
             // Quotes inside of an attribute would end it.
             prop_assert!(!html.contains("\"'>"), "{html}");
-            prop_assert_eq!(html.matches("</html>").count(), plain.matches("</html>").count());
+            for element in ["<form", "<button", "<table", "</form", "</html>", "<"] {
+                let (found, expected) = (html.matches(element).count(), plain.html.matches(element).count());
+                prop_assert_eq!(found, expected, "{} in {}", element, html);
+            }
         }
     }
 }
