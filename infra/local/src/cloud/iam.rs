@@ -315,6 +315,9 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
         }
         (Service::S3, "HeadObject") => vec![Ask::new("s3:GetObject", object_arn(text("Bucket"), text("Key")))],
         (Service::S3, "GetObject" | "PutObject" | "DeleteObject") => vec![ask(object_arn(text("Bucket"), text("Key")))],
+        (Service::CodeCommit, _) if !text("repositoryName").is_empty() => {
+            vec![ask(cloud.arn("codecommit", text("repositoryName")))]
+        }
         (Service::Sns, "Publish") => vec![ask(text("TopicArn").to_owned())],
         (Service::Kms, _) => vec![ask(super::kms::key_arn(cloud, text("KeyId")).unwrap_or_default())],
         (Service::CodePipeline, "PutJobSuccessResult" | "PutJobFailureResult") => vec![ask("*".to_owned())],
@@ -429,8 +432,18 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, _input: 
         ));
     }
     let account = &cloud.target().account;
-    let (arn, id) = match caller {
-        Caller::Administrator => (format!("arn:aws:iam::{account}:user/local"), "AIDALOCAL".to_owned()),
+    let (arn, id) = identity(cloud, caller);
+    Ok(json!({"Account": account, "Arn": arn, "UserId": id}))
+}
+
+/// Who makes a call: the ARN and the principal's id.
+pub(crate) fn identity(cloud: &Cloud, caller: &Caller) -> (String, String) {
+    let account = &cloud.target().account;
+    match caller {
+        Caller::Administrator => (
+            format!("arn:aws:iam::{account}:user/administrator"),
+            "AIDALOCAL".to_owned(),
+        ),
         Caller::Function { name, role_arn } => {
             let role = role_arn.rsplit('/').next().unwrap_or_default();
             (
@@ -438,8 +451,7 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, _input: 
                 format!("AROALOCAL:{name}"),
             )
         }
-    };
-    Ok(json!({"Account": account, "Arn": arn, "UserId": id}))
+    }
 }
 
 #[cfg(test)]

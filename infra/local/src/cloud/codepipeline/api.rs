@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::codecommit::seconds;
+use super::super::iam::identity;
 use super::super::{ApiError, Caller, Cloud};
 use super::declaration::{Kind, Stage};
 use super::run::{self, Start, Success};
 use super::{
-    Artifact, Execution, Failure, Lane, Pipeline, Place, Run, RunStatus, Status, Trigger, VERSION, caller_arn,
-    no_pipeline, set,
+    Artifact, Execution, Failure, Lane, Pipeline, Place, Run, RunStatus, Status, Trigger, VERSION, no_pipeline, set,
 };
 
 /// How much the output variables of an action may hold, in bytes of names and values.
@@ -246,7 +246,7 @@ fn start_pipeline_execution(cloud: &mut Cloud, caller: &Caller, input: &Value) -
     }
     let trigger = Trigger {
         kind: "StartPipelineExecution",
-        detail: Some(caller_arn(cloud, caller)),
+        detail: Some(identity(cloud, caller).0),
     };
     let id = run::start(cloud, name, start, trigger)?;
     Ok(json!({"pipelineExecutionId": id}))
@@ -500,7 +500,7 @@ fn put_approval_result(cloud: &mut Cloud, caller: &Caller, input: &Value) -> Res
         let message = "The approval action has already been approved or rejected.";
         return Err(ApiError::new("ApprovalAlreadyCompletedException", message));
     }
-    let approver = caller_arn(cloud, caller);
+    let (approver, _) = identity(cloud, caller);
     if let Some(run) = cloud.codepipeline.run_mut(&place) {
         run.updated_by = Some(approver);
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use self::declaration::{Action, Declaration};
-use super::{ApiError, Caller, Cloud};
+use super::{ApiError, Cloud};
 use crate::template::{Resource, TemplateError};
 
 mod api;
@@ -267,18 +267,6 @@ impl State {
         let run = self.run(place)?;
         let stages = &self.pipelines.get(&place.pipeline)?.declaration.stages;
         stages.get(run.stage)?.actions.get(run.action)
-    }
-}
-
-/// The ARN of who makes a call, as CodePipeline shows it.
-fn caller_arn(cloud: &Cloud, caller: &Caller) -> String {
-    let account = &cloud.target.account;
-    match caller {
-        Caller::Administrator => format!("arn:aws:iam::{account}:user/administrator"),
-        Caller::Function { name, role_arn } => {
-            let role = role_arn.rsplit('/').next().unwrap_or_default();
-            format!("arn:aws:sts::{account}:assumed-role/{role}/{name}")
-        }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
 }
 
 /// Answers one call.
-pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
+pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
     match operation {
         "AddTags" => add_tags(cloud, input),
         "ListTags" => list_tags(cloud, input),
@@ -102,7 +102,7 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         "DescribeProcessingJob" => pipelines::describe_processing_job(cloud, input),
         "DescribeTrainingJob" => pipelines::describe_training_job(cloud, input),
         "CreateModelPackage" => registry::create(cloud, input),
-        "UpdateModelPackage" => registry::update(cloud, input),
+        "UpdateModelPackage" => registry::update(cloud, caller, input),
         "DescribeModelPackage" => registry::describe(cloud, input),
         "ListModelPackages" => registry::list(cloud, input),
         "DescribeModelPackageGroup" => registry::describe_group(cloud, input),

@@ -11,7 +11,8 @@ use super::{
     DefaultOrder, Listed, clock_text, epoch_seconds, list_of, only, page, refuse, set, tag, text, text_if_any,
     without_nulls,
 };
-use crate::cloud::{ApiError, Cloud};
+use crate::cloud::iam::identity;
+use crate::cloud::{ApiError, Caller, Cloud};
 use crate::template::{Resource, TemplateError};
 
 /// Customer metadata: how many properties, and how long in characters their keys and values may be.
@@ -47,6 +48,8 @@ struct Package {
     version: Option<u64>,
     created: Timestamp,
     modified: Option<Timestamp>,
+    /// By whom: the ARN and the principal's id.
+    modified_by: Option<(String, String)>,
     /// What it was made with, but for what is below.
     properties: Value,
     approval: Option<String>,
@@ -258,6 +261,7 @@ fn add(cloud: &mut Cloud, input: &Value) -> Result<String, ApiError> {
         version,
         created: cloud.now,
         modified: None,
+        modified_by: None,
         properties: only(
             input,
             &[
@@ -295,7 +299,7 @@ fn add(cloud: &mut Cloud, input: &Value) -> Result<String, ApiError> {
 }
 
 /// `UpdateModelPackage`.
-pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError> {
+pub(super) fn update(cloud: &mut Cloud, caller: &Caller, input: &Value) -> Result<Value, ApiError> {
     refuse(
         input,
         &[
@@ -327,12 +331,14 @@ pub(super) fn update(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError
         }
     }
     let now = cloud.now;
+    let by = identity(cloud, caller);
     if let Some(package) = cloud.sagemaker.registry.packages.get_mut(&arn) {
         package.approval = text_if_any(input, "ModelApprovalStatus").or(package.approval.take());
         package.approval_description =
             text_if_any(input, "ApprovalDescription").or(package.approval_description.take());
         package.metadata = metadata;
         package.modified = Some(now);
+        package.modified_by = Some(by);
         let subject = package.name.clone();
         let note = json!({"package": arn, "version": package.version, "approval": package.approval,
             "description": package.approval_description, "updated": updated});
@@ -365,6 +371,10 @@ pub(super) fn describe(cloud: &Cloud, input: &Value) -> Result<Value, ApiError> 
         ("CreatedBy", json!({})),
     ] {
         set(&mut answer, member, value);
+    }
+    if let Some((arn, id)) = &package.modified_by {
+        let by = json!({"IamIdentity": {"Arn": arn, "PrincipalId": id}});
+        set(&mut answer, "LastModifiedBy", by);
     }
     if !package.metadata.is_empty() {
         set(&mut answer, "CustomerMetadataProperties", json!(package.metadata));
