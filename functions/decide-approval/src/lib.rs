@@ -1,8 +1,8 @@
 //! decide-approval: the approval page.
 //!
 //! GET and HEAD show the evidence and change nothing, because mail scanners open links before people do. POST decides: first in
-//! the registry, then in the pipeline; where the second fails, sync-approval does it when the registry's event arrives, and so does
-//! the next try by the same link. The first decision stands, whoever comes second is shown it. The link in the mail about a
+//! the pipeline, which takes one answer and refuses every other, then in the registry; where the second fails, sync-approval does
+//! it when the pipeline's event arrives. Whoever comes second is shown the decision that stands. The link in the mail about a
 //! deployment opens another page, which [takes the version back](take_back).
 
 use std::collections::BTreeMap;
@@ -16,18 +16,21 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
-use signalbox_aws::evidence::{Policies, champion_with_metrics, metrics_of};
+use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
 use signalbox_aws::macs::{Macs, VerifyMac};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, Releases, StartRollbacks};
+use signalbox_aws::releases::{
+    APPROVAL, AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartRollbacks, Waiting,
+};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
-use signalbox_model::decision::Decision;
-use signalbox_model::evidence::Evidence;
-use signalbox_model::link::{Expected, Refusal, SignedLink, Waiting};
+use signalbox_aws::training::{Pipelines, ReadTrainings};
+use signalbox_model::decision::{Asked, Decided, Decision, vote, vote_key};
+use signalbox_model::link::{self, Claims, Expected, Refusal, SignedLink};
 use signalbox_model::metrics::Metrics;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::page::{self, Answer, Page};
+use signalbox_model::settle::{Approval, superseding};
 use signalbox_model::undo;
 
 mod take_back;
@@ -53,6 +56,7 @@ pub struct DecideApproval {
     registry: Registry,
     objects: S3,
     releases: Releases,
+    trainings: Pipelines,
     macs: Macs,
     endpoints: Endpoints,
 }
@@ -68,6 +72,7 @@ impl Function for DecideApproval {
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
+            trainings: Pipelines::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
             endpoints: Endpoints::new(sdk),
         })
@@ -78,6 +83,7 @@ impl Function for DecideApproval {
             registry: &self.registry,
             objects: &self.objects,
             releases: &self.releases,
+            trainings: &self.trainings,
             macs: &self.macs,
             endpoints: &self.endpoints,
         };
@@ -87,13 +93,15 @@ impl Function for DecideApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, M, E> {
+pub struct Ports<'a, R, O, A, T, M, E> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
     pub objects: &'a O,
     /// See and answer what waits.
     pub releases: &'a A,
+    /// Read why versions were trained.
+    pub trainings: &'a T,
     /// Check MACs.
     pub macs: &'a M,
     /// See what serves.
@@ -132,15 +140,16 @@ impl Request {
 ///
 /// # Errors
 /// Where the event is no request.
-pub async fn handle<R, O, A, M, E>(
+pub async fn handle<R, O, A, T, M, E>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M, E>,
+    ports: &Ports<'_, R, O, A, T, M, E>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    A: ReadApprovals + AnswerApprovals + StartRollbacks,
+    A: ReadApprovals + ReadReleases + AnswerApprovals + StartRollbacks,
+    T: ReadTrainings,
     M: VerifyMac,
     E: ReadEndpoints,
 {
@@ -168,15 +177,16 @@ where
     )
 }
 
-async fn respond<R, O, A, M, E>(
+async fn respond<R, O, A, T, M, E>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M, E>,
+    ports: &Ports<'_, R, O, A, T, M, E>,
     request: &Request,
 ) -> Result<Page, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    A: ReadApprovals + AnswerApprovals,
+    A: ReadApprovals + ReadReleases + AnswerApprovals,
+    T: ReadTrainings,
     M: VerifyMac,
 {
     let Ok(link) = SignedLink::parse(&request.query) else {
@@ -186,90 +196,222 @@ where
         tracing::warn!("a link whose MAC is not ours");
         return Ok(page::invalid_link());
     }
-    let now = request.time;
-    let package = ports.registry.package(&link.claims.package).await?;
-    let waiting = ports.releases.waiting(&settings.release_pipeline).await?;
+    let (model, pipeline) = (&settings.policies.model, &settings.release_pipeline);
+    let claims = &link.claims;
+    if claims.package.group() != model.as_str() {
+        return Ok(page::refused(Refusal::OtherApproval));
+    }
+    let answer = (request.method == "POST").then(|| Answer::parse(&request.body));
+    let package = ports.registry.package(&claims.package).await?;
+    let waits = ports.releases.waiting(pipeline).await?;
     // The pipeline waits for one release at a time; the claims say which release is which version's.
-    let waiting = waiting.filter(|(release, _)| *release == link.claims.release);
+    let waits = waits.filter(|waits| waits.release == claims.release);
+    let opened = Opened {
+        settings,
+        ports,
+        claims,
+        answer: answer.as_ref().and_then(|answer| answer.as_ref().ok()),
+    };
+    let Some(Waiting { token, .. }) = waits.as_ref().filter(|_| package.decided(model).is_none()) else {
+        return opened.after(&package, waits.as_ref()).await;
+    };
 
-    if package.outcome() == Some(Outcome::Expired) {
-        return Ok(page::refused(Refusal::Expired));
+    if !settings.policies.approvers.contains(&claims.approver) {
+        return Ok(page::refused(Refusal::NotAnApprover));
     }
-    if let Some(decided) = decision_of(&package) {
-        // Decided by some door. Where the pipeline does not know yet, it is told; the first decision stands.
-        if let Some((_, token)) = &waiting {
-            decided.tell(settings, ports, token).await?;
-        }
-        return Ok(decided.page(settings, &package));
-    }
-    let evidence = evidence(settings, ports, &package, link.claims.expires).await?;
+    let metrics = metrics_of(&package, ports.objects).await?;
+    let lineage = lineage_of(model, &package, ports.trainings).await?;
+    let champion = champion_with_metrics(&package, ports.registry, ports.objects).await?;
+    let policies = &settings.policies;
+    let evidence = policies.evidence(&package, lineage, metrics, champion, claims.expires);
     let digest = evidence.digest();
     let expected = Expected {
-        pipeline: &settings.release_pipeline,
+        pipeline,
         stage: APPROVAL,
         action: APPROVAL,
-        model: &settings.policies.model,
-        waiting: waiting.as_ref().map(|(release, token)| Waiting {
+        model,
+        waiting: Some(link::Waiting {
             token,
-            release,
-            package: &link.claims.package,
+            release: &claims.release,
+            package: &claims.package,
             evidence: &digest,
         }),
     };
-    if let Err(refusal) = link.check(now, &expected) {
-        tracing::info!(version = package.arn.label(), approver = link.claims.approver, %refusal, "refused");
+    if let Err(refusal) = link.check(request.time, &expected) {
+        tracing::info!(version = package.arn.label(), approver = claims.approver, %refusal, "refused");
         return Ok(page::refused(refusal));
     }
-    if request.method != "POST" {
-        let history = history(ports, &package, &evidence.metrics).await?;
-        return Ok(page::review(&evidence, &link.claims.approver, &history));
+    match &answer {
+        None => {
+            let history = history(ports, &package, &evidence.metrics).await?;
+            let shown = Asked::now(&claims.release, claims.expires, &digest);
+            let votes = package.votes_on(&shown, &policies.approvers);
+            Ok(page::review(&evidence, &claims.approver, &history, &votes))
+        }
+        Some(Err(error)) => Ok(page::invalid_form(*error)),
+        Some(Ok(answer)) => opened.decide(answer, token, &digest, request.time).await,
     }
-    let answer = match Answer::parse(&request.body) {
-        Ok(answer) => answer,
-        Err(error) => return Ok(page::invalid_form(error)),
-    };
-    let Some((_, token)) = &waiting else {
-        return Ok(page::refused(Refusal::Superseded));
-    };
-    let decided = Decided {
-        decision: answer.decision,
-        by: link.claims.approver.clone(),
-        at: Some(now),
-        comment: answer.comment,
-    };
-    let (approval, description) = (decided.status(), decided.description());
-    let metadata = BTreeMap::from([
-        (key::DECIDED_BY.to_owned(), decided.by.clone()),
-        (key::DECIDED_AT.to_owned(), now.to_string()),
-        (key::RELEASE.to_owned(), link.claims.release.to_string()),
-    ]);
-    ports
-        .registry
-        .decide(&package.arn, approval, &description, &metadata)
-        .await?;
-    tracing::info!(version = package.arn.label(), by = decided.by, decision = ?decided.decision, "decided");
-    decided.tell(settings, ports, token).await?;
-    Ok(decided.page(settings, &package))
 }
 
-async fn evidence<R, O, A, M, E>(
-    settings: &Settings,
-    ports: &Ports<'_, R, O, A, M, E>,
-    package: &ModelPackage,
-    expires: Timestamp,
-) -> Result<Evidence, anyhow::Error>
+/// A link that is ours, opened.
+struct Opened<'a, R, O, A, T, M, E> {
+    settings: &'a Settings,
+    ports: &'a Ports<'a, R, O, A, T, M, E>,
+    claims: &'a Claims,
+    /// What was sent with it, where something was that can be read.
+    answer: Option<&'a Answer>,
+}
+
+impl<R, O, A, T, M, E> Opened<'_, R, O, A, T, M, E>
 where
-    R: ReadPackages,
-    O: ReadObjects,
+    R: ReadPackages + WritePackages,
+    A: ReadApprovals + ReadReleases + AnswerApprovals,
 {
-    let metrics = metrics_of(package, ports.objects).await?;
-    let champion = champion_with_metrics(package, ports.registry, ports.objects).await?;
-    Ok(settings.policies.evidence(package, metrics, champion, expires))
+    /// The page for what was decided, or has ended, before.
+    async fn after(&self, package: &ModelPackage, waits: Option<&Waiting>) -> Result<Page, anyhow::Error> {
+        let (model, release) = (&self.settings.policies.model, &self.claims.release);
+        match package.outcome_of(release) {
+            Some(Outcome::Expired) => return Ok(page::refused(Refusal::Expired)),
+            Some(Outcome::Superseded) => {
+                let by = package.metadata.get(key::REASON).and_then(|reason| superseding(reason));
+                if let Some(by) = by {
+                    return Ok(page::refused(Refusal::Superseded { by }));
+                }
+            }
+            _ => {}
+        }
+        if let Some(decided) = package.decided(model) {
+            // By another door, a moment ago. The pipeline does not know yet, and is told; but nothing is by who only looks.
+            let approved = decided.decision == Decision::Approve;
+            if let (Some(waits), Some(_)) = (waits, self.answer)
+                && (package.gate_held() || !approved)
+            {
+                self.put(&waits.token, approved, &decided.description()).await?;
+            }
+            return Ok(self.page(&decided));
+        }
+        // The pipeline is answered, and the registry does not say so yet.
+        let seen = self
+            .ports
+            .releases
+            .approval_of(&self.settings.release_pipeline, release)
+            .await?;
+        Ok(match seen.map(|seen| Approval::read(model, &seen)) {
+            Some(Approval::Answered(decided)) => self.page(&decided),
+            Some(Approval::Superseded { by, .. }) => page::refused(Refusal::Superseded { by }),
+            Some(Approval::Expired { .. }) => page::refused(Refusal::Expired),
+            Some(Approval::Waiting | Approval::Stopped { .. }) | None => page::refused(Refusal::NoLongerWaits),
+        })
+    }
+
+    /// Decides, or counts an approval of several.
+    async fn decide(&self, answer: &Answer, token: &str, digest: &str, now: Timestamp) -> Result<Page, anyhow::Error> {
+        let Self {
+            settings,
+            ports,
+            claims,
+            ..
+        } = self;
+        let (arn, approver, policies) = (&claims.package, &claims.approver, &settings.policies);
+        let mut decided = Decided {
+            decision: answer.decision,
+            by: approver.clone(),
+            at: Some(now),
+            comment: answer.comment.clone(),
+        };
+        if policies.approvals_needed > 1 && decided.decision == Decision::Approve {
+            let votes = self.vote(&decided, digest, now).await?;
+            let enough = u32::try_from(votes.len()).is_ok_and(|votes| votes >= policies.approvals_needed);
+            let Some(together) = Decided::together(&votes).filter(|_| enough) else {
+                return Ok(page::voted(
+                    &policies.model,
+                    arn.version(),
+                    &votes,
+                    policies.approvals_needed,
+                ));
+            };
+            decided = together;
+        }
+        let approved = decided.decision == Decision::Approve;
+        if !self.put(token, approved, &decided.description()).await? {
+            let package = ports.registry.package(arn).await?;
+            return self.after(&package, None).await;
+        }
+        if let Err(error) = self.record(&decided).await {
+            // It is decided: the pipeline has it, and sync-approval tells the registry.
+            tracing::warn!(
+                version = arn.label(),
+                error = format!("{error:#}"),
+                "the registry does not know yet"
+            );
+        }
+        Ok(page::decided(&policies.model, arn.version(), &decided, None))
+    }
+
+    /// Writes an approval of several on the version; all that there are then.
+    async fn vote(&self, decided: &Decided, digest: &str, now: Timestamp) -> Result<Vec<Decided>, anyhow::Error> {
+        let Self {
+            settings,
+            ports,
+            claims,
+            ..
+        } = self;
+        let approvers = &settings.policies.approvers;
+        let shown = Asked::now(&claims.release, claims.expires, digest);
+        let vote = vote(&shown, now, &decided.comment);
+        let metadata = BTreeMap::from([(vote_key(&claims.approver), vote)]);
+        ports.registry.mark(&claims.package, &metadata).await?;
+        tracing::info!(
+            version = claims.package.label(),
+            by = decided.by,
+            "approved, as one of several"
+        );
+        // Read again, so that of two at the same moment at least one sees both. Not by what is noted of asking: that this link's
+        // evidence is asked on may be noted later.
+        let package = ports.registry.package(&claims.package).await?;
+        Ok(package.votes_on(&shown, approvers))
+    }
+
+    /// Answers the pipeline; whether this was the first answer.
+    async fn put(&self, token: &str, approved: bool, summary: &str) -> Result<bool, anyhow::Error> {
+        let pipeline = &self.settings.release_pipeline;
+        let first = self.ports.releases.answer(pipeline, token, approved, summary).await?;
+        let (version, by) = (self.claims.package.label(), &self.claims.approver);
+        tracing::info!(version, by, approved, first, "the pipeline was answered");
+        Ok(first)
+    }
+
+    /// Writes the decision on the version, unless another door was faster there: which of the two stands is sync-approval's to say.
+    async fn record(&self, decided: &Decided) -> Result<(), anyhow::Error> {
+        let (registry, arn) = (self.ports.registry, &self.claims.package);
+        if registry.package(arn).await?.approval != ApprovalStatus::PendingManualApproval {
+            return Ok(());
+        }
+        let approval = match decided.decision {
+            Decision::Approve => ApprovalStatus::Approved,
+            Decision::Reject => ApprovalStatus::Rejected,
+        };
+        let metadata = decided.metadata(&self.claims.release, decided.at);
+        registry
+            .decide(arn, approval, &decided.description(), &metadata)
+            .await?;
+        Ok(())
+    }
+
+    /// The decision that stands, and what became of an answer that came after it.
+    fn page(&self, decided: &Decided) -> Page {
+        let sent = self.answer.map(|answer| answer.decision);
+        // Sent again, as by a double click, it is the same.
+        let own = decided.by.split(" and ").any(|by| by == self.claims.approver);
+        let second = sent.filter(|sent| !own || *sent != decided.decision);
+        let version = self.claims.package.version();
+        page::decided(&self.settings.policies.model, version, decided, second)
+    }
 }
 
 /// The metrics of the newest versions, oldest first, for the charts.
-async fn history<R, O, A, M, E>(
-    ports: &Ports<'_, R, O, A, M, E>,
+async fn history<R, O, A, T, M, E>(
+    ports: &Ports<'_, R, O, A, T, M, E>,
     package: &ModelPackage,
     metrics: &Metrics,
 ) -> Result<Vec<(u32, Metrics)>, anyhow::Error>
@@ -295,89 +437,6 @@ where
     }
     history.sort_by_key(|(version, _)| *version);
     Ok(history)
-}
-
-/// A decision, by whichever door.
-struct Decided {
-    decision: Decision,
-    by: String,
-    at: Option<Timestamp>,
-    comment: String,
-}
-
-fn decision_of(package: &ModelPackage) -> Option<Decided> {
-    let decision = match package.approval {
-        ApprovalStatus::PendingManualApproval => return None,
-        ApprovalStatus::Approved => Decision::Approve,
-        ApprovalStatus::Rejected => Decision::Reject,
-    };
-    let by = package.metadata.get(key::DECIDED_BY).cloned();
-    let description = package.approval_description.clone().unwrap_or_default();
-    // What the page itself wrote is "approved by WHO: COMMENT".
-    let comment = match &by {
-        Some(by) => description
-            .split_once(&format!("{by}: "))
-            .map(|(_, comment)| comment.to_owned())
-            .unwrap_or_default(),
-        None => description,
-    };
-    Some(Decided {
-        decision,
-        by: by.unwrap_or_else(|| "the model registry".to_owned()),
-        at: package.metadata.get(key::DECIDED_AT).and_then(|at| at.parse().ok()),
-        comment,
-    })
-}
-
-impl Decided {
-    fn status(&self) -> ApprovalStatus {
-        match self.decision {
-            Decision::Approve => ApprovalStatus::Approved,
-            Decision::Reject => ApprovalStatus::Rejected,
-        }
-    }
-
-    /// For the registry and the pipeline's summary: who, and why.
-    fn description(&self) -> String {
-        let done = match self.decision {
-            Decision::Approve => "approved",
-            Decision::Reject => "rejected",
-        };
-        if self.comment.is_empty() {
-            format!("{done} by {}", self.by)
-        } else {
-            format!("{done} by {}: {}", self.by, self.comment)
-        }
-    }
-
-    async fn tell<R, O, A, M, E>(
-        &self,
-        settings: &Settings,
-        ports: &Ports<'_, R, O, A, M, E>,
-        token: &str,
-    ) -> Result<(), anyhow::Error>
-    where
-        A: AnswerApprovals,
-    {
-        let approved = self.decision == Decision::Approve;
-        ports
-            .releases
-            .answer(&settings.release_pipeline, token, approved, &self.description())
-            .await?;
-        Ok(())
-    }
-
-    fn page(&self, settings: &Settings, package: &ModelPackage) -> Page {
-        let at = self.at.or(package.created_at).unwrap_or_default();
-        page::decided(
-            &settings.policies.model,
-            package.arn.version(),
-            self.decision,
-            &self.by,
-            at,
-            &self.comment,
-        )
-    }
 }
 
 #[cfg(test)]

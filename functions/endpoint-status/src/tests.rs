@@ -67,6 +67,8 @@ impl World {
                 metadata: BTreeMap::new(),
                 containers: Vec::new(),
                 created_at: None,
+                modified_at: None,
+                modified_by: None,
             });
         }
         world.write(7, &deployed(RELEASE, DEPLOYED));

@@ -14,7 +14,9 @@ use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{Releases, StartReleases};
+use signalbox_aws::releases::{
+    AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, supersede_waiting,
+};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ObjectUri, ReadObjects, S3};
 use signalbox_aws::training::{ListTrainings, NoteTrainings, Pipelines, ReadTrainings};
@@ -25,8 +27,8 @@ use signalbox_model::lineage::Lineage;
 use signalbox_model::mail;
 use signalbox_model::metrics::Metrics;
 use signalbox_model::names::{ModelName, ModelPackageArn};
-use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
-use signalbox_model::training::{Ending, ending};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key, metadata_value};
+use signalbox_model::training::{Ending, ending, trained_seconds};
 
 /// How many of the newest executions a sweep looks at: more than can end between two sweeps.
 const SWEPT_MAX: u8 = 20;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub accuracy_threshold: f64,
     /// The gate's expression.
     pub gate: String,
+    /// Whether a version that passes takes an older one's place that still waits for its approval.
+    pub supersede: bool,
 }
 
 /// The function.
@@ -69,6 +73,7 @@ impl Function for PipelineStatus {
                 notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
                 accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
                 gate: environment.required("GATE")?.to_owned(),
+                supersede: environment.parsed("SUPERSEDE_WAITING")?,
             },
             pipelines: Pipelines::new(sdk),
             registry: Registry::new(sdk),
@@ -99,7 +104,7 @@ pub struct Ports<'a, P, R, O, S, N> {
     pub registry: &'a R,
     /// Read evaluation reports.
     pub objects: &'a O,
-    /// Start releases.
+    /// Start releases; see and answer what waits.
     pub releases: &'a S,
     /// Tell people.
     pub notices: &'a N,
@@ -124,7 +129,7 @@ where
     P: ReadTrainings + ListTrainings + NoteTrainings,
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    S: StartReleases,
+    S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
     let event = Event::parse(event)?;
@@ -156,7 +161,7 @@ where
     P: ReadTrainings + NoteTrainings,
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    S: StartReleases,
+    S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
     let execution = ports.pipelines.execution(arn).await?;
@@ -170,7 +175,7 @@ where
         Ending::Running => return Ok(()),
         Ending::Registered(packages) => {
             for package in packages {
-                judge(settings, ports, &package, &lineage).await?;
+                judge(settings, ports, &package, &lineage, trained_seconds(&steps)).await?;
             }
             (None, None)
         }
@@ -264,11 +269,12 @@ async fn judge<P, R, O, S, N>(
     ports: &Ports<'_, P, R, O, S, N>,
     arn: &ModelPackageArn,
     lineage: &Lineage,
+    trained_seconds: Option<u64>,
 ) -> Result<(), anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    S: StartReleases,
+    S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
     let package = ports.registry.package(arn).await?;
@@ -284,6 +290,9 @@ where
     if let Some(commit) = &lineage.commit {
         metadata.insert(key::COMMIT.to_owned(), commit.clone());
     }
+    if let Some(seconds) = trained_seconds {
+        metadata.insert(key::TRAINED_SECONDS.to_owned(), seconds.to_string());
+    }
     tracing::info!(
         version = arn.label(),
         held = judgement.held,
@@ -291,11 +300,18 @@ where
         "judged"
     );
     if judgement.held {
-        ports.registry.mark(arn, &metadata).await?;
-        ports
-            .releases
-            .start(&settings.release_pipeline, arn, None, &why(lineage))
-            .await?;
+        // Judged again, it is the same: when the version was last changed tells which of two decisions on it came first.
+        if metadata
+            .iter()
+            .any(|(key, value)| package.metadata.get(key) != Some(&metadata_value(value)))
+        {
+            ports.registry.mark(arn, &metadata).await?;
+        }
+        let pipeline = &settings.release_pipeline;
+        ports.releases.start(pipeline, arn, None, &why(lineage)).await?;
+        if settings.supersede {
+            supersede_waiting(ports.releases, ports.registry, pipeline, arn).await?;
+        }
         return Ok(());
     }
     // Told first and marked then: who dies in between tells again, but nobody stays untold.

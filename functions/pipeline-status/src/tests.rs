@@ -1,8 +1,11 @@
 use serde_json::json;
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::memory::{Objects, Packages, ReleaseTrain, Topics, Trainings};
+use signalbox_aws::registry::PackageSummary;
+use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
 use signalbox_model::lineage::Trigger;
+use signalbox_model::names::ReleaseId;
 use signalbox_model::training::{Execution, Status, Step};
 
 use super::*;
@@ -12,6 +15,8 @@ const FAILED: &str = include_str!("../../../events/pipeline-status-failed.json")
 const STOPPED: &str = include_str!("../../../events/pipeline-status-stopped.json");
 const SWEEP: &str = include_str!("../../../events/pipeline-status-sweep.json");
 
+/// A release that waits for its approval.
+const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
 const COMMIT: &str = "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a";
 const DEFAULT_GATE: &str = "champion == null || metrics.accuracy > champion.accuracy";
 
@@ -34,6 +39,7 @@ impl World {
             notices_topic_arn: "arn:aws:sns:eu-west-1:123456789012:churn-notices".into(),
             accuracy_threshold: 0.85,
             gate: DEFAULT_GATE.into(),
+            supersede: true,
         };
         Self {
             settings,
@@ -57,6 +63,8 @@ impl World {
             metadata: BTreeMap::new(),
             containers: Vec::new(),
             created_at: None,
+            modified_at: None,
+            modified_by: None,
         };
         self.packages.put(package.clone());
         package
@@ -123,6 +131,21 @@ impl World {
             .collect()
     }
 
+    /// A release of the version waits for its approval.
+    fn wait(&self, version: u32) {
+        let waits = Waiting {
+            release: RELEASE.parse().unwrap(),
+            token: "1a2b3c4d-573f-4ea7-a67e-9d2a4e0d5b57".into(),
+            since: None,
+        };
+        self.releases.wait(waits, arn(version));
+    }
+
+    fn answered(&self) -> Option<(bool, String)> {
+        let release: ReleaseId = RELEASE.parse().unwrap();
+        self.releases.answer_of(&release)
+    }
+
     async fn handled(&self, arn: &str) -> bool {
         self.trainings.execution(arn).await.unwrap().lineage().handled
     }
@@ -148,6 +171,20 @@ fn step(name: &str, status: &str, reason: Option<&str>, registered: Option<u32>)
         status: status.into(),
         failure_reason: reason.map(str::to_owned),
         registered: registered.map(|version| arn(version).to_string()),
+        started_at: None,
+        ended_at: None,
+        trains: false,
+    }
+}
+
+/// A step that trains from nine o'clock on, until then; it goes on where that is not known.
+fn trains(until: Option<&str>) -> Step {
+    let time = |time: &str| time.parse().ok();
+    Step {
+        started_at: time("2026-03-01T09:00:00Z"),
+        ended_at: until.and_then(time),
+        trains: true,
+        ..step("Train", "Succeeded", None, None)
     }
 }
 
@@ -190,6 +227,152 @@ async fn a_version_that_passes_is_released_once_however_often_it_is_told() {
             "{}",
             package.metadata[key::GATE]
         );
+    }
+}
+
+/// When it was last changed tells which of two decisions on it came first.
+struct WrittenOnce<'a>(&'a Packages);
+
+impl ReadPackages for WrittenOnce<'_> {
+    async fn package(&self, arn: &ModelPackageArn) -> Result<ModelPackage, AwsError> {
+        self.0.package(arn).await
+    }
+
+    async fn newest_packages(
+        &self,
+        group: &str,
+        approval: Option<ApprovalStatus>,
+        count_max: u8,
+    ) -> Result<Vec<PackageSummary>, AwsError> {
+        self.0.newest_packages(group, approval, count_max).await
+    }
+}
+
+impl WritePackages for WrittenOnce<'_> {
+    async fn decide(
+        &self,
+        _arn: &ModelPackageArn,
+        _approval: ApprovalStatus,
+        _description: &str,
+        _metadata: &BTreeMap<String, String>,
+    ) -> Result<(), AwsError> {
+        panic!("nothing is decided here")
+    }
+
+    async fn mark(&self, arn: &ModelPackageArn, metadata: &BTreeMap<String, String>) -> Result<(), AwsError> {
+        let before = self.0.get(arn).unwrap().metadata;
+        assert!(!before.contains_key(key::GATE), "written again: {metadata:?}");
+        self.0.mark(arn, metadata).await
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_judged_again_is_not_written_again() {
+    let mut world = World::new();
+    // SageMaker keeps the verdict with other characters than it was written with.
+    world.settings.gate = "metrics.accuracy > 0.9 && metrics.f1 >= 0.5".into();
+    world.register(7, &json!({"metrics": {"accuracy": 0.93, "f1": 0.5}}).to_string());
+    let execution = world.train(
+        SUCCEEDED,
+        Status::Succeeded,
+        vec![trains(Some("2026-03-01T09:01:30Z")), registers(7)],
+    );
+    let description = world.trainings.execution(&execution).await.unwrap().description;
+    let registry = WrittenOnce(&world.packages);
+    let ports = Ports {
+        pipelines: &world.trainings,
+        registry: &registry,
+        objects: &world.objects,
+        releases: &world.releases,
+        notices: &world.topics,
+    };
+    for _ in 0..2 {
+        let event = serde_json::from_str(SUCCEEDED).unwrap();
+        handle(&world.settings, &ports, event).await.unwrap();
+        // As if the function had died before it noted that.
+        world
+            .trainings
+            .describe(&execution, description.as_deref().unwrap())
+            .await
+            .unwrap();
+    }
+    assert!(world.packages.get(&arn(7)).unwrap().gate_held());
+    assert_eq!(world.releases.started(), [arn(7)]);
+}
+
+#[tokio::test]
+async fn how_long_its_training_took_is_kept() {
+    for (steps, expected) in [
+        (vec![trains(Some("2026-03-01T09:01:30Z")), registers(7)], Some("90")),
+        (
+            vec![
+                trains(Some("2026-03-01T09:01:30Z")),
+                trains(Some("2026-03-01T09:00:30Z")),
+                registers(7),
+            ],
+            Some("120"),
+        ),
+        (vec![trains(None), registers(7)], None),
+        (vec![registers(7)], None),
+    ] {
+        for report in [accuracy(0.93), accuracy(0.5)] {
+            let world = World::new();
+            world.register(7, &report);
+            world.train(SUCCEEDED, Status::Succeeded, steps.clone());
+            world.handle(SUCCEEDED).await.unwrap();
+            let package = world.packages.get(&arn(7)).unwrap();
+            let kept = package.metadata.get(key::TRAINED_SECONDS).map(String::as_str);
+            assert_eq!(kept, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_passes_takes_the_place_of_an_older_one_that_waits() {
+    type Change = fn(&mut World);
+    let table: [(&str, u32, Change, bool); 6] = [
+        ("an older one waits", 6, |_| {}, true),
+        ("switched off", 6, |world| world.settings.supersede = false, false),
+        (
+            "it does not pass",
+            6,
+            |world| world.settings.gate = "false".into(),
+            false,
+        ),
+        (
+            "somebody has decided on the older one",
+            6,
+            |world| {
+                let mut package = world.packages.get(&arn(6)).unwrap();
+                package.approval = ApprovalStatus::Approved;
+                world.packages.put(package);
+            },
+            false,
+        ),
+        ("its own release waits", 7, |_| {}, false),
+        ("a newer one waits", 8, |_| {}, false),
+    ];
+    for (what, waits, change, makes_way) in table {
+        let mut world = World::new();
+        for version in [6, 7, 8] {
+            world.register(version, &accuracy(0.93));
+        }
+        world.wait(waits);
+        change(&mut world);
+        let before = world.packages.get(&arn(waits)).unwrap();
+        world.train(SUCCEEDED, Status::Succeeded, vec![registers(7)]);
+        for _ in 0..2 {
+            world.handle(SUCCEEDED).await.unwrap();
+        }
+        let answer = makes_way.then(|| (false, "superseded by v7".to_owned()));
+        assert_eq!(world.answered(), answer, "{what}");
+        let passes = what != "it does not pass";
+        assert_eq!(world.releases.started().len(), usize::from(passes), "{what}");
+        // The pipeline's event tells people, and marks the older one.
+        assert_eq!(world.notices().len(), usize::from(!passes), "{what}");
+        if waits != 7 {
+            assert_eq!(world.packages.get(&arn(waits)).unwrap(), before, "{what}");
+        }
     }
 }
 

@@ -1,29 +1,36 @@
 //! request-approval: one mail per approver, with the evidence and a link of their own.
 //!
-//! Woken by the approval action's SNS message. Where the registry has decided already, or the policy is automatic, the action is
-//! answered at once. Otherwise each approver is sent a link whose claims KMS has authenticated for that approver, that version and
-//! that approval alone; the approval's token is in the link as a digest only.
+//! Woken by the approval action's SNS message. Where the registry has decided already, the policy is automatic, or a newer candidate
+//! waits behind this one, the action is answered at once. Otherwise each approver is sent a link whose claims KMS has authenticated
+//! for that approver, that version and that approval alone; the approval's token is in the link as a digest only.
+//!
+//! That the approvers were asked, and on what, is noted on the version. By that a sweep sees whether a request was lost, whether
+//! what they were shown is no longer so and they have to be asked anew, and whether it is time to remind them.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
 use aws_lambda_events::sns::SnsEvent;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::evidence::{Policies, champion_with_metrics, metrics_of};
+use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
 use signalbox_aws::macs::{GenerateMac, Macs};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{AnswerApprovals, Releases};
+use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, ReadReleases, Releases};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
+use signalbox_aws::training::{Pipelines, ReadTrainings};
+use signalbox_model::decision::{Asked, Decided, Decision};
+use signalbox_model::event::Event;
 use signalbox_model::link::{Claims, SignedLink, token_digest};
-use signalbox_model::mail;
+use signalbox_model::mail::{self, Occasion};
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
 use signalbox_model::package::{ApprovalStatus, key};
+use signalbox_model::settle::superseded_by;
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +62,16 @@ pub struct Settings {
     pub release_pipeline: String,
     /// Where the mails go.
     pub approvals_topic_arn: String,
+    /// Where it is told what was released without asking.
+    pub notices_topic_arn: String,
     /// Who answers.
     pub mode: Mode,
+    /// Whether a newer candidate takes an older one's place that still waits.
+    pub supersede: bool,
+    /// How long an approval waits.
+    pub timeout: SignedDuration,
+    /// How long before the end the approvers are reminded; zero for never.
+    pub reminder: SignedDuration,
     /// The page's address.
     pub page_url: String,
 }
@@ -68,8 +83,9 @@ pub struct RequestApproval {
     registry: Registry,
     objects: S3,
     releases: Releases,
+    trainings: Pipelines,
     macs: Macs,
-    approvals: Sns,
+    topics: Sns,
 }
 
 impl Function for RequestApproval {
@@ -78,7 +94,11 @@ impl Function for RequestApproval {
             policies: Policies::from_environment(environment)?,
             release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
             approvals_topic_arn: environment.required("APPROVALS_TOPIC_ARN")?.to_owned(),
+            notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
             mode: environment.parsed("APPROVAL_MODE")?,
+            supersede: environment.parsed("SUPERSEDE_WAITING")?,
+            timeout: SignedDuration::from_mins(environment.parsed("APPROVAL_TIMEOUT_MINUTES")?),
+            reminder: SignedDuration::from_mins(environment.parsed("REMINDER_MINUTES")?),
             page_url: environment.required("PAGE_URL")?.to_owned(),
         };
         Ok(Self {
@@ -86,8 +106,9 @@ impl Function for RequestApproval {
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
+            trainings: Pipelines::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
-            approvals: Sns::new(sdk),
+            topics: Sns::new(sdk),
         })
     }
 
@@ -96,8 +117,9 @@ impl Function for RequestApproval {
             registry: &self.registry,
             objects: &self.objects,
             releases: &self.releases,
+            trainings: &self.trainings,
             macs: &self.macs,
-            approvals: &self.approvals,
+            topics: &self.topics,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -105,17 +127,19 @@ impl Function for RequestApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, M, N> {
+pub struct Ports<'a, R, O, A, T, M, N> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
     pub objects: &'a O,
-    /// Answer the approval.
+    /// See and answer what waits.
     pub releases: &'a A,
+    /// Read why versions were trained.
+    pub trainings: &'a T,
     /// Make MACs.
     pub macs: &'a M,
-    /// Mail the approvers.
-    pub approvals: &'a N,
+    /// Mail the approvers, and tell people.
+    pub topics: &'a N,
 }
 
 /// CodePipeline's message. It has no `Debug`: the token answers the approval.
@@ -128,8 +152,6 @@ struct ApprovalMessage {
 #[serde(rename_all = "camelCase")]
 struct Approval {
     pipeline_name: String,
-    stage_name: String,
-    action_name: String,
     token: String,
     expires: String,
     custom_data: Option<String>,
@@ -143,52 +165,64 @@ struct CustomData {
     release: ReleaseId,
 }
 
-/// Handles one SNS event.
+/// An approval that waits.
+struct Request {
+    release: ReleaseId,
+    package: ModelPackageArn,
+    /// What answers it. A secret.
+    token: String,
+    /// Since when it waits, where that is known.
+    since: Option<Timestamp>,
+    /// Until when.
+    expires: Timestamp,
+}
+
+/// Handles one event: CodePipeline's by SNS, or the sweep's.
 ///
 /// # Errors
 /// Where the message is no approval of this pipeline's, or AWS fails: Lambda then tries again.
-pub async fn handle<R, O, A, M, N>(
+pub async fn handle<R, O, A, T, M, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, M, N>,
+    ports: &Ports<'_, R, O, A, T, M, N>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
-    A: AnswerApprovals,
+    A: ReadApprovals + ReadReleases + AnswerApprovals,
+    T: ReadTrainings,
     M: GenerateMac,
     N: Publish,
 {
-    let event: SnsEvent = serde_json::from_value(event).context("not an SNS event")?;
-    for record in event.records {
-        let sns = record.sns;
-        let published = Timestamp::from_millisecond(sns.timestamp.timestamp_millis()).ok();
-        // serde's message would quote the text, and the text holds the token.
-        let message: ApprovalMessage = serde_json::from_str(&sns.message).map_err(|error| {
-            anyhow!(
-                "the SNS message is not a CodePipeline approval (line {}, column {})",
-                error.line(),
-                error.column()
-            )
-        })?;
-        request(settings, ports, &message.approval, published).await?;
+    if event.get("Records").is_some() {
+        let event: SnsEvent = serde_json::from_value(event).context("not an SNS event")?;
+        for record in event.records {
+            let published = Timestamp::from_millisecond(record.sns.timestamp.timestamp_millis()).ok();
+            let request = read(settings, &record.sns.message, published)?;
+            ask(settings, ports, &request, published).await?;
+        }
+        return Ok(Value::Null);
+    }
+    let event = Event::parse(event)?;
+    if event.kind() != ("signalbox", "Sweep") {
+        return Err(event.unknown().into());
+    }
+    if let Some(request) = waiting(settings, ports.releases).await? {
+        ask(settings, ports, &request, event.time).await?;
     }
     Ok(Value::Null)
 }
 
-async fn request<R, O, A, M, N>(
-    settings: &Settings,
-    ports: &Ports<'_, R, O, A, M, N>,
-    approval: &Approval,
-    now: Option<Timestamp>,
-) -> Result<(), anyhow::Error>
-where
-    R: ReadPackages + WritePackages,
-    O: ReadObjects,
-    A: AnswerApprovals,
-    M: GenerateMac,
-    N: Publish,
-{
+/// Reads CodePipeline's message.
+fn read(settings: &Settings, message: &str, since: Option<Timestamp>) -> Result<Request, anyhow::Error> {
+    // serde's message would quote the text, and the text holds the token.
+    let ApprovalMessage { approval } = serde_json::from_str(message).map_err(|error| {
+        anyhow!(
+            "the SNS message is not a CodePipeline approval (line {}, column {})",
+            error.line(),
+            error.column()
+        )
+    })?;
     if approval.pipeline_name != settings.release_pipeline {
         return Err(anyhow!(
             "the approval is of the pipeline `{}`, not `{}`",
@@ -202,70 +236,210 @@ where
         .context("the approval has no customData; the template sets it as JSON")?;
     let CustomData { model_package, release } =
         serde_json::from_str(custom_data).context("the approval's customData")?;
-    let expires = expiry(&approval.expires)?;
-    let answer = async |approved: bool, summary: &str| -> Result<(), anyhow::Error> {
+    Ok(Request {
+        release,
+        package: model_package,
+        expires: expiry(&approval.expires)?,
+        token: approval.token,
+        since,
+    })
+}
+
+/// What waits, as the pipeline shows it: for the sweep, which has no message.
+async fn waiting(
+    settings: &Settings,
+    releases: &(impl ReadApprovals + ReadReleases),
+) -> Result<Option<Request>, anyhow::Error> {
+    let Some(waits) = releases.waiting(&settings.release_pipeline).await? else {
+        return Ok(None);
+    };
+    let package = releases.package_of(&settings.release_pipeline, &waits.release).await?;
+    Ok(package.zip(waits.since).map(|(package, since)| Request {
+        release: waits.release,
+        package,
+        token: waits.token,
+        since: Some(since),
+        expires: whole_minutes(since.saturating_add(settings.timeout).unwrap_or(since)),
+    }))
+}
+
+/// As CodePipeline's message tells the time, so that the links of an approval are the same whichever event they are made for.
+fn whole_minutes(time: Timestamp) -> Timestamp {
+    let second = time.as_second();
+    Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(time)
+}
+
+/// Answers the approval, or asks those who do, unless they were asked and nothing has changed.
+async fn ask<R, O, A, T, M, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, O, A, T, M, N>,
+    request: &Request,
+    now: Option<Timestamp>,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    O: ReadObjects,
+    A: AnswerApprovals,
+    T: ReadTrainings,
+    M: GenerateMac,
+    N: Publish,
+{
+    let Request {
+        release, package: arn, ..
+    } = request;
+    let model = &settings.policies.model;
+    // Whether this was the first answer.
+    let answer = async |approved: bool, summary: &str| -> Result<bool, anyhow::Error> {
+        let token = &request.token;
         let first = ports
             .releases
-            .answer(&settings.release_pipeline, &approval.token, approved, summary)
+            .answer(&settings.release_pipeline, token, approved, summary)
             .await?;
-        tracing::info!(version = model_package.label(), %release, approved, first, summary, "answered");
-        Ok(())
+        tracing::info!(version = arn.label(), %release, approved, first, summary, "answered");
+        Ok(first)
     };
 
-    let package = ports.registry.package(&model_package).await?;
-    let by = package
-        .metadata
-        .get(key::DECIDED_BY)
-        .map_or("the model registry", String::as_str);
-    match package.approval {
-        _ if !package.gate_held() => {
-            return answer(false, "the version has not passed the gate; it can't be released").await;
-        }
-        ApprovalStatus::Approved => return answer(true, &format!("approved before by {by}")).await,
-        ApprovalStatus::Rejected => return answer(false, &format!("rejected before by {by}")).await,
-        ApprovalStatus::PendingManualApproval => {}
+    let package = ports.registry.package(arn).await?;
+    if !package.gate_held() {
+        let summary = "the version has not passed the gate; it can't be released";
+        return answer(false, summary).await.map(drop);
+    }
+    if let Some(decided) = package.decided(model) {
+        let approved = decided.decision == Decision::Approve;
+        return answer(approved, &decided.description()).await.map(drop);
+    }
+    if settings.supersede
+        && let Some(newer) = newer_candidate(ports.registry, arn).await?
+    {
+        return answer(false, &superseded_by(newer)).await.map(drop);
     }
     let metrics = match metrics_of(&package, ports.objects).await {
         Ok(metrics) => metrics,
         Err(error) if error.is_transient() => return Err(error.into()),
-        Err(error) => return answer(false, &format!("nobody can judge it: {:#}", anyhow::Error::new(error))).await,
+        Err(error) => {
+            let summary = format!("nobody can judge it: {:#}", anyhow::Error::new(error));
+            return answer(false, &summary).await.map(drop);
+        }
     };
-    if settings.mode == Mode::Automatic {
-        let mut metadata = BTreeMap::from([(key::DECIDED_BY.to_owned(), "the automatic policy".to_owned())]);
-        metadata.extend(now.map(|now| (key::DECIDED_AT.to_owned(), now.to_string())));
-        let description = "approved by the automatic policy: it has passed the gate";
-        ports
-            .registry
-            .decide(&model_package, ApprovalStatus::Approved, description, &metadata)
-            .await?;
-        return answer(true, description).await;
-    }
+    let lineage = lineage_of(model, &package, ports.trainings).await?;
     let champion = champion_with_metrics(&package, ports.registry, ports.objects).await?;
-    let evidence = settings.policies.evidence(&package, metrics, champion, expires);
+    let asked = package.asked().filter(|asked| asked.release == *release);
+    // The time that was told first stays, so that a second look at the same evidence has the same digest.
+    let expires = asked.as_ref().map_or(request.expires, |asked| asked.expires);
+    let evidence = settings
+        .policies
+        .evidence(&package, lineage, metrics, champion, expires);
+
+    if settings.mode == Mode::Automatic {
+        // Told first and decided then: who dies in between tells again, but nobody stays untold.
+        let notice = mail::automatic(&evidence);
+        ports
+            .topics
+            .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
+            .await?;
+        let decided = Decided {
+            decision: Decision::Approve,
+            by: "the automatic policy".to_owned(),
+            at: now,
+            comment: "it has passed the gate".to_owned(),
+        };
+        let description = decided.description();
+        // The pipeline takes one answer. Where another was faster, there or in the registry, which stands is sync-approval's to say.
+        if answer(true, &description).await?
+            && ports.registry.package(arn).await?.approval == ApprovalStatus::PendingManualApproval
+        {
+            let metadata = decided.metadata(release, now);
+            ports
+                .registry
+                .decide(arn, ApprovalStatus::Approved, &description, &metadata)
+                .await?;
+        }
+        return Ok(());
+    }
+
+    let digest = evidence.digest();
+    let occasion = match &asked {
+        None => Occasion::First,
+        Some(asked) if !asked.saw(&digest) => Occasion::Changed,
+        Some(asked) => match left_to_remind(settings, request, asked, now) {
+            Some(left_seconds) => Occasion::Reminder { left_seconds },
+            None => return Ok(()),
+        },
+    };
+    let reminds = matches!(occasion, Occasion::Reminder { .. });
+    let votes = if occasion == Occasion::Changed {
+        Vec::new()
+    } else {
+        package.votes(release, &settings.policies.approvers)
+    };
     for approver in &settings.policies.approvers {
+        if reminds && votes.iter().any(|vote| vote.by == *approver) {
+            continue;
+        }
         let claims = Claims {
-            pipeline: approval.pipeline_name.clone(),
-            stage: approval.stage_name.clone(),
-            action: approval.action_name.clone(),
-            token_digest: token_digest(&approval.token),
+            pipeline: settings.release_pipeline.clone(),
+            stage: APPROVAL.to_owned(),
+            action: APPROVAL.to_owned(),
+            token_digest: token_digest(&request.token),
             release: release.clone(),
-            package: model_package.clone(),
+            package: arn.clone(),
             approver: approver.clone(),
             expires,
-            evidence: evidence.digest(),
+            evidence: digest.clone(),
         };
         let mac = ports.macs.generate(claims.message()).await?;
         let link = SignedLink { claims, mac }.url(&settings.page_url);
-        let notice = mail::approval_request(&evidence, approver, &link);
+        let notice = mail::approval_request(&evidence, approver, &link, &votes, &occasion);
         // The topic's subscriptions filter by this attribute, so that nobody gets another's link.
         let attributes = BTreeMap::from([("approver".to_owned(), approver.clone())]);
         ports
-            .approvals
+            .topics
             .publish(&settings.approvals_topic_arn, &notice, &attributes)
             .await?;
     }
-    tracing::info!(version = model_package.label(), %release, approvers = settings.policies.approvers.len(), "asked");
+    let asked = Asked::now(release, expires, &digest);
+    let asked = Asked {
+        // Who is asked as late as that needs no other mail.
+        reminded: reminds || left_to_remind(settings, request, &asked, now).is_some(),
+        ..asked
+    };
+    let metadata = BTreeMap::from([(key::ASKED.to_owned(), asked.to_text())]);
+    ports.registry.mark(arn, &metadata).await?;
+    tracing::info!(version = arn.label(), %release, approvers = settings.policies.approvers.len(), ?occasion, "asked");
     Ok(())
+}
+
+/// How many of the newest versions are looked at for a newer candidate: more than are trained while one waits.
+const NEWER_MAX: u8 = 20;
+
+/// A newer version that has passed its gate and whose release has not ended: it takes the place of the one that waits.
+async fn newer_candidate(registry: &impl ReadPackages, arn: &ModelPackageArn) -> Result<Option<u32>, anyhow::Error> {
+    for newer in registry.newest_packages(arn.group(), None, NEWER_MAX).await? {
+        if newer.arn.version() <= arn.version() {
+            break;
+        }
+        if newer.approval == ApprovalStatus::Rejected {
+            continue;
+        }
+        let package = registry.package(&newer.arn).await?;
+        if package.gate_held() && package.outcome().is_none() {
+            return Ok(Some(newer.arn.version()));
+        }
+    }
+    Ok(None)
+}
+
+/// How many seconds are left, where it is time to remind the approvers: a while before the end, but not in the first half of the
+/// wait, and once.
+fn left_to_remind(settings: &Settings, request: &Request, asked: &Asked, now: Option<Timestamp>) -> Option<u64> {
+    let now = now?;
+    if asked.reminded || settings.reminder.is_zero() {
+        return None;
+    }
+    let left = asked.expires.duration_since(now);
+    let half = request.since.map(|since| asked.expires.duration_since(since) / 2);
+    let due = left <= settings.reminder && half.is_none_or(|half| left <= half);
+    u64::try_from(left.as_secs()).ok().filter(|left| due && *left > 0)
 }
 
 /// CodePipeline writes the time without seconds: `2016-07-07T20:22Z`.

@@ -11,6 +11,7 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::archive::{tar_gz, unzip};
+use signalbox_aws::commits::{Commits, ReadCommits};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
@@ -30,6 +31,8 @@ const ARTIFACT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Settings {
     /// The model.
     pub model: ModelName,
+    /// The repository that is built.
+    pub repository: String,
     /// Where code, data and what the jobs write are.
     pub bucket: String,
     /// The role of pipeline and jobs.
@@ -49,6 +52,7 @@ pub struct Settings {
 pub struct StartTraining {
     settings: Settings,
     jobs: Jobs,
+    commits: Commits,
     objects: S3,
     pipelines: Pipelines,
 }
@@ -57,6 +61,7 @@ impl Function for StartTraining {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
         let settings = Settings {
             model: environment.parsed("MODEL_NAME")?,
+            repository: environment.required("REPOSITORY_NAME")?.to_owned(),
             bucket: environment.required("ARTIFACT_BUCKET")?.to_owned(),
             role_arn: environment.required("PIPELINE_ROLE_ARN")?.to_owned(),
             image_uri: environment.required("IMAGE_URI")?.to_owned(),
@@ -67,13 +72,20 @@ impl Function for StartTraining {
         Ok(Self {
             settings,
             jobs: Jobs::new(sdk),
+            commits: Commits::new(sdk),
             objects: S3::new(sdk),
             pipelines: Pipelines::new(sdk),
         })
     }
 
     async fn handle(&self, event: Value) -> Result<Value, anyhow::Error> {
-        handle(&self.settings, &self.jobs, &self.objects, &self.pipelines, event).await
+        let ports = Ports {
+            jobs: &self.jobs,
+            commits: &self.commits,
+            objects: &self.objects,
+            pipelines: &self.pipelines,
+        };
+        handle(&self.settings, &ports, event).await
     }
 }
 
@@ -86,28 +98,51 @@ struct Parameters {
     commit: String,
 }
 
+/// What the handler may do.
+#[derive(Debug)]
+pub struct Ports<'a, J, C, O, P> {
+    /// Answer the job.
+    pub jobs: &'a J,
+    /// Read who wrote the commit.
+    pub commits: &'a C,
+    /// Read what was built; put the scripts where the jobs find them.
+    pub objects: &'a O,
+    /// Define the pipeline, and start it.
+    pub pipelines: &'a P,
+}
+
 /// Handles one job.
 ///
 /// # Errors
 /// Where the event is no job, or the job could not be answered.
-pub async fn handle(
+pub async fn handle<J, C, O, P>(
     settings: &Settings,
-    jobs: &impl AnswerJobs,
-    objects: &(impl ReadObjects + WriteObjects),
-    pipelines: &(impl DefinePipelines + StartTrainings),
+    ports: &Ports<'_, J, C, O, P>,
     event: Value,
-) -> Result<Value, anyhow::Error> {
+) -> Result<Value, anyhow::Error>
+where
+    J: AnswerJobs,
+    C: ReadCommits,
+    O: ReadObjects + WriteObjects,
+    P: DefinePipelines + StartTrainings,
+{
     let job = Job::parse(event)?;
-    answer(jobs, &job, train(settings, objects, pipelines, &job)).await?;
+    answer(ports.jobs, &job, train(settings, ports, &job)).await?;
     Ok(Value::Null)
 }
 
-async fn train(
-    settings: &Settings,
-    objects: &(impl ReadObjects + WriteObjects),
-    pipelines: &(impl DefinePipelines + StartTrainings),
-    job: &Job,
-) -> Result<Answer, Failure> {
+async fn train<J, C, O, P>(settings: &Settings, ports: &Ports<'_, J, C, O, P>, job: &Job) -> Result<Answer, Failure>
+where
+    C: ReadCommits,
+    O: ReadObjects + WriteObjects,
+    P: DefinePipelines + StartTrainings,
+{
+    let Ports {
+        commits,
+        objects,
+        pipelines,
+        ..
+    } = *ports;
     let Parameters { execution, commit } = job.parameters()?;
     if !(32..=128).contains(&execution.len()) {
         let reason = format!(
@@ -171,6 +206,13 @@ async fn train(
     })?;
     let mut lineage = Lineage::of(Trigger::Push);
     lineage.commit = Some(commit.clone());
+    match commits.commit(&settings.repository, &commit).await {
+        Ok(words) => lineage.set_commit_words(words.author.as_deref(), words.message.as_deref()),
+        // Tried again, it may be there, and the description is another then: a second start by the same token has to be the same.
+        Err(error) if error.is_transient() => return Err(error.into()),
+        // Only people miss it: no training fails for that.
+        Err(error) => tracing::warn!(commit, %error, "who wrote the commit is not to be had"),
+    }
     lineage.codepipeline_execution = Some(execution.clone());
     lineage.data = Some(defaults.data_uri);
     let start = Start {

@@ -1,5 +1,7 @@
 use serde_json::json;
-use signalbox_aws::memory::{JobAnswers, Objects, Trainings};
+use signalbox_aws::commits::Commit;
+use signalbox_aws::error::AwsError;
+use signalbox_aws::memory::{JobAnswers, Objects, OneAuthor, Trainings};
 use signalbox_model::job::FailureType;
 
 use super::*;
@@ -10,6 +12,7 @@ const DEFINITION: &str = include_str!("../../../infra/model-repository/pipeline-
 fn settings() -> Settings {
     Settings {
         model: "churn".parse().unwrap(),
+        repository: "churn".into(),
         bucket: "bucket".into(),
         role_arn: "arn:aws:iam::123456789012:role/churn-sagemaker".into(),
         image_uri: "image".into(),
@@ -32,13 +35,32 @@ fn artifact(files: &[(&str, &str)]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
+fn author() -> OneAuthor {
+    OneAuthor(Commit {
+        author: Some("Ada <ada@example.com>".into()),
+        message: Some("Weigh recent calls more\n\nThe last month tells more than the last year.\n".into()),
+    })
+}
+
 async fn run(files: &[(&str, &str)], event: Value) -> (JobAnswers, Objects, Trainings) {
+    run_with(&author(), files, event).await
+}
+
+async fn run_with(
+    commits: &impl ReadCommits,
+    files: &[(&str, &str)],
+    event: Value,
+) -> (JobAnswers, Objects, Trainings) {
     let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
     objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(files));
+    let ports = Ports {
+        jobs: &jobs,
+        commits,
+        objects: &objects,
+        pipelines: &trainings,
+    };
     for _ in 0..2 {
-        handle(&settings(), &jobs, &objects, &trainings, event.clone())
-            .await
-            .unwrap();
+        handle(&settings(), &ports, event.clone()).await.unwrap();
     }
     (jobs, objects, trainings)
 }
@@ -80,6 +102,83 @@ async fn the_built_definition_is_started_once_however_often_it_is_asked_for() {
         .collect();
     assert_eq!(code.len(), 2, "the script and the archive, not the tests: {code:?}");
     assert!(trainings.definitions()[0].contains("s3://bucket/code/"));
+}
+
+/// CodeCommit, which may be out of order, and is asked for one commit of one repository.
+struct Asked(Result<Commit, ErrorKind>);
+
+impl ReadCommits for Asked {
+    async fn commit(&self, repository: &str, id: &str) -> Result<Commit, AwsError> {
+        assert_eq!((repository, id), ("churn", "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a"));
+        let refused = |kind| AwsError::new("codecommit:GetCommit", kind, "Code", "no");
+        self.0.clone().map_err(refused)
+    }
+}
+
+#[tokio::test]
+async fn who_wrote_the_commit_and_why_is_in_the_lineage() {
+    let files = [("pipeline-definition.json", DEFINITION)];
+    for (commit, author, message) in [
+        (
+            author().0,
+            Some("Ada <ada@example.com>"),
+            Some("Weigh recent calls more\n\nThe last month tells more than the last year."),
+        ),
+        (
+            Commit {
+                author: None,
+                message: Some("  ".into()),
+            },
+            None,
+            None,
+        ),
+    ] {
+        let (_, _, trainings) = run_with(&Asked(Ok(commit)), &files, event()).await;
+        let lineage = Lineage::from_description(Some(&trainings.started()[0].description));
+        assert_eq!(
+            (lineage.author.as_deref(), lineage.message.as_deref()),
+            (author, message)
+        );
+    }
+}
+
+/// Only people miss it.
+#[tokio::test]
+async fn a_commit_that_cannot_be_read_holds_no_training_up() {
+    let files = [("pipeline-definition.json", DEFINITION)];
+    for kind in [ErrorKind::Denied, ErrorKind::NotFound, ErrorKind::Other] {
+        let (jobs, _, trainings) = run_with(&Asked(Err(kind)), &files, event()).await;
+        assert!(matches!(&jobs.given()[0], Ok(Answer::Done { .. })), "{kind:?}");
+        let started = trainings.started();
+        let lineage = Lineage::from_description(Some(&started[0].description));
+        assert_eq!((started.len(), lineage.author, lineage.message), (1, None, None));
+        assert_eq!(
+            lineage.commit.as_deref(),
+            Some("0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a")
+        );
+    }
+}
+
+/// The next try may read it, and would start the same training with another description.
+#[tokio::test]
+async fn a_commit_that_may_be_read_later_is_waited_for() {
+    let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+    let files = [("pipeline-definition.json", DEFINITION)];
+    objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(&files));
+    let out_of_order = Asked(Err(ErrorKind::Transient));
+    let ports = Ports {
+        jobs: &jobs,
+        commits: &out_of_order,
+        objects: &objects,
+        pipelines: &trainings,
+    };
+    handle(&settings(), &ports, event()).await.unwrap();
+    let given = &jobs.given()[0];
+    assert!(
+        matches!(given, Ok(Answer::Continue { .. })),
+        "CodePipeline calls again: {given:?}"
+    );
+    assert!(trainings.started().is_empty());
 }
 
 #[tokio::test]
@@ -140,9 +239,13 @@ async fn what_a_person_must_mend_fails_the_job_at_once() {
 #[tokio::test]
 async fn an_event_that_is_no_job_is_an_error() {
     let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
-    let error = handle(&settings(), &jobs, &objects, &trainings, json!({"Records": []}))
-        .await
-        .unwrap_err();
+    let ports = Ports {
+        jobs: &jobs,
+        commits: &author(),
+        objects: &objects,
+        pipelines: &trainings,
+    };
+    let error = handle(&settings(), &ports, json!({"Records": []})).await.unwrap_err();
     assert_eq!(error.to_string(), "not a CodePipeline job event");
     assert!(jobs.given().is_empty());
 }

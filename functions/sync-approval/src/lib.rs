@@ -1,13 +1,15 @@
 //! sync-approval: keeps registry and pipeline agreed, whichever door a decision came through.
 //!
-//! A decision made in the registry (Studio, CLI, API) reaches the pipeline that waits for it; approved with none waiting, it starts
-//! the release of a version that has passed the gate; the version that serves being rejected, it has it taken back. A decision made
-//! in CodePipeline, or none in time, reaches the registry, and those who must know are told.
+//! A decision made in the registry (Studio, CLI, API) reaches the pipeline that waits for it, and the other way round; of two that
+//! cross the first stands ([`settle`](signalbox_model::settle)), and those who must know are told. Approved with none waiting, a
+//! version that has passed the gate is released; the version that serves being rejected, it is taken back. Events may be lost: a
+//! sweep looks at what waits and at what was answered within the last day.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
@@ -15,13 +17,18 @@ use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
-    AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, StartRollbacks, waiting,
+    AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, StartRollbacks, supersede_waiting,
 };
 use signalbox_aws::runtime::Function;
+use signalbox_model::decision::Decision;
 use signalbox_model::event::Event;
-use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
-use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome};
+use signalbox_model::settle::ActionStatus;
+
+use self::agree::agree;
+
+mod agree;
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -34,6 +41,12 @@ pub struct Settings {
     pub rollback_pipeline: String,
     /// Where notices go.
     pub notices_topic_arn: String,
+    /// Who is asked.
+    pub approvers: Vec<String>,
+    /// How many of them have to approve by their links.
+    pub approvals_needed: u32,
+    /// Whether a newer candidate takes an older one's place that still waits.
+    pub supersede: bool,
 }
 
 /// The function.
@@ -53,6 +66,9 @@ impl Function for SyncApproval {
             release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
             rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
+            approvers: environment.list("APPROVERS"),
+            approvals_needed: environment.parsed("APPROVALS_NEEDED")?,
+            supersede: environment.parsed("SUPERSEDE_WAITING")?,
         };
         Ok(Self {
             settings,
@@ -100,8 +116,10 @@ struct PackageChanged {
 #[serde(rename_all = "kebab-case")]
 struct ActionChanged {
     execution_id: ReleaseId,
-    state: String,
 }
+
+/// How far back a sweep looks: far longer than the time between two of them, should one fail.
+const SWEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Handles one event.
 ///
@@ -129,7 +147,14 @@ where
             }
         }
         ("aws.codepipeline", "CodePipeline Action Execution State Change") => {
-            from_pipeline(settings, ports.registry, ports.releases, ports.notices, &event).await?;
+            let ActionChanged { execution_id } = event.detail()?;
+            from_pipeline(settings, ports, &execution_id).await?;
+        }
+        ("signalbox", "Sweep") => {
+            let now = event
+                .time
+                .context("the event has no `time`; the schedule's Input sets it")?;
+            sweep(settings, ports, now).await?;
         }
         _ => return Err(event.unknown().into()),
     }
@@ -143,55 +168,147 @@ async fn from_registry<R, S, E, N>(
     changed: &PackageChanged,
 ) -> Result<(), anyhow::Error>
 where
-    R: ReadPackages,
+    R: ReadPackages + WritePackages,
     S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
     E: ReadEndpoints,
+    N: Publish,
 {
     let Ports { registry, releases, .. } = *ports;
     let arn = &changed.model_package_arn;
     // The registry as it is now, not as the event says: events come late and out of order.
     let package = registry.package(arn).await?;
-    let approved = match package.approval {
-        ApprovalStatus::Approved => true,
-        ApprovalStatus::Rejected => false,
-        ApprovalStatus::PendingManualApproval => {
-            tracing::info!(
-                version = arn.label(),
-                event = changed.model_approval_status,
-                "nothing is decided now"
-            );
-            return Ok(());
-        }
+    if package.approval == ApprovalStatus::PendingManualApproval {
+        let event = &changed.model_approval_status;
+        tracing::info!(version = arn.label(), event, "nothing is decided now");
+        return Ok(());
+    }
+    if package.approval == ApprovalStatus::Approved && package.is_being_released() {
+        // Settled, and mostly what the page has written.
+        return Ok(());
+    }
+    let waits = match releases.waiting(&settings.release_pipeline).await? {
+        Some(waits) => releases
+            .package_of(&settings.release_pipeline, &waits.release)
+            .await?
+            .map(|package| (waits.release, package)),
+        None => None,
     };
-    if let Some(waits) = waiting(releases, &settings.release_pipeline)
-        .await?
-        .filter(|waits| waits.package == *arn)
+    let mine = waits.as_ref().filter(|(_, waiting)| waiting == arn);
+    // Its release may have been answered a moment ago by another door, and that event be lost or still on its way.
+    let asked = package.asked().map(|asked| asked.release);
+    let asked = asked.filter(|asked| package.outcome_of(asked).is_none());
+    if let Some(release) = mine.map(|(release, _)| release).or(asked.as_ref())
+        && agree(settings, ports, release, arn, None).await?
     {
-        let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
-        let summary = description.unwrap_or("decided in the model registry");
-        let first = releases
-            .answer(&settings.release_pipeline, &waits.token, approved, summary)
-            .await?;
-        tracing::info!(version = arn.label(), approved, first, "the pipeline was told");
-    } else if !approved {
-        take_back_if_serving(settings, ports, &package).await?;
-    } else if matches!(
-        package.outcome(),
-        None | Some(Outcome::Rejected | Outcome::Expired | Outcome::RolledBack)
-    ) {
-        if package.gate_held() {
-            // Those leave the version rejected: that it is approved is a later decision, and asks for another release.
-            let ended = package.outcome().and_then(|_| package.release());
-            let reason = "approved in the model registry";
-            let release = releases
-                .start(&settings.release_pipeline, arn, ended.as_ref(), reason)
-                .await?;
+        return follow(settings, ports, &registry.package(arn).await?).await;
+    }
+    follow(settings, ports, &package).await?;
+    // Nor does an older one that nobody has decided on stand in its way.
+    let newer = package.approval == ApprovalStatus::Approved && package.gate_held() && package.outcome().is_none();
+    if settings.supersede && newer && waits.is_some_and(|(_, waiting)| waiting.version() < arn.version()) {
+        supersede_waiting(releases, registry, &settings.release_pipeline, arn).await?;
+    }
+    Ok(())
+}
+
+/// Does what the registry asks for now that no release of the version is to be settled: releases what is approved, takes back what
+/// serves and is rejected.
+async fn follow<R, S, E, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, S, E, N>,
+    package: &ModelPackage,
+) -> Result<(), anyhow::Error>
+where
+    S: StartReleases + StartRollbacks,
+    E: ReadEndpoints,
+{
+    let arn = &package.arn;
+    match package.approval {
+        ApprovalStatus::PendingManualApproval => {}
+        ApprovalStatus::Rejected => take_back_if_serving(settings, ports, package).await?,
+        ApprovalStatus::Approved => {
+            let Some(after) = asks_for_release(package) else {
+                return Ok(());
+            };
+            if !package.gate_held() {
+                tracing::warn!(
+                    version = arn.label(),
+                    "approved, but the gate has not passed it: it is not released"
+                );
+                return Ok(());
+            }
+            let (pipeline, reason) = (&settings.release_pipeline, "approved in the model registry");
+            let release = ports.releases.start(pipeline, arn, after.as_ref(), reason).await?;
             tracing::info!(version = arn.label(), %release, "its release was started, unless it had been");
-        } else {
-            tracing::warn!(
-                version = arn.label(),
-                "approved, but the gate has not passed it: it is not released"
-            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether a version that is approved is to be released: `Some(None)` where it never was, `Some(Some(_))` after a release that ended
+/// and left it rejected, so that the approval is a later decision. One whose release goes on, or has deployed it, is not.
+#[expect(clippy::option_option, reason = "the outer says whether, the inner after which")]
+fn asks_for_release(package: &ModelPackage) -> Option<Option<ReleaseId>> {
+    if package.is_being_released() {
+        return None;
+    }
+    let release = package.release();
+    let rejected = release
+        .as_ref()
+        .is_some_and(|release| package.decision_of(release) == Some(Decision::Reject));
+    match package.outcome() {
+        None => Some(None),
+        Some(Outcome::Rejected | Outcome::Expired | Outcome::RolledBack) => Some(release),
+        // Overtaken at the endpoint, it stays approved; superseded while it waited, it was rejected.
+        Some(Outcome::Superseded) if rejected => Some(release),
+        Some(_) => None,
+    }
+}
+
+/// The approval action of a release has ended.
+async fn from_pipeline<R, S, E, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, S, E, N>,
+    release: &ReleaseId,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
+    N: Publish,
+{
+    let arn = ports.releases.package_of(&settings.release_pipeline, release).await?;
+    let arn = arn.with_context(|| format!("the release {release} has no variable ModelPackageArn"))?;
+    if agree(settings, ports, release, &arn, None).await? {
+        follow(settings, ports, &ports.registry.package(&arn).await?).await?;
+    }
+    Ok(())
+}
+
+/// Looks at what waits, and at what was answered lately: of each version at its newest release.
+async fn sweep<R, S, E, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, S, E, N>,
+    now: Timestamp,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
+    N: Publish,
+{
+    let mut seen = BTreeSet::new();
+    for (release, approval) in ports.releases.recent_approvals(&settings.release_pipeline).await? {
+        let lately = now.duration_since(approval.at) < SWEPT;
+        if approval.status != ActionStatus::InProgress && !lately {
+            continue;
+        }
+        let Some(arn) = ports.releases.package_of(&settings.release_pipeline, &release).await? else {
+            continue;
+        };
+        if seen.insert(arn.clone()) && agree(settings, ports, &release, &arn, Some(approval)).await? {
+            tracing::info!(version = arn.label(), %release, "found by the sweep");
+            follow(settings, ports, &ports.registry.package(&arn).await?).await?;
         }
     }
     Ok(())
@@ -229,81 +346,6 @@ where
         .roll_back(&settings.rollback_pipeline, arn.version(), &release, &reason)
         .await?;
     tracing::warn!(version = arn.label(), %rollback, "rejected while it serves; its rollback was started, unless it had been");
-    Ok(())
-}
-
-/// The approval action of a release has ended.
-async fn from_pipeline(
-    settings: &Settings,
-    registry: &(impl ReadPackages + WritePackages),
-    releases: &impl ReadReleases,
-    notices: &impl Publish,
-    event: &Event,
-) -> Result<(), anyhow::Error> {
-    let changed: ActionChanged = event.detail()?;
-    let release = &changed.execution_id;
-    let arn = releases.package_of(&settings.release_pipeline, release).await?;
-    let arn = arn.with_context(|| format!("the release {release} has no variable ModelPackageArn"))?;
-    let package = registry.package(&arn).await?;
-    let answered = releases.approval_of(&settings.release_pipeline, release).await?;
-    let answered =
-        answered.with_context(|| format!("the approval of {release} is {} but not listed so", changed.state))?;
-    let mut metadata = BTreeMap::from([(key::RELEASE.to_owned(), release.to_string())]);
-    if answered.approved {
-        if package.approval == ApprovalStatus::PendingManualApproval {
-            // Decided in CodePipeline's console: the summary is that person's.
-            let description = format!("approved in CodePipeline: {}", answered.summary);
-            registry
-                .decide(&arn, ApprovalStatus::Approved, &description, &metadata)
-                .await?;
-        }
-        return Ok(());
-    }
-    if package.outcome().is_some() {
-        tracing::info!(version = arn.label(), "told before");
-        return Ok(());
-    }
-    // PutApprovalResult wants a summary: where there is none, nobody answered.
-    let rejected = package.approval == ApprovalStatus::Rejected || !answered.summary.is_empty();
-    let by = package
-        .metadata
-        .get(key::DECIDED_BY)
-        .map_or("CodePipeline's console", String::as_str);
-    let description = package.approval_description.clone().unwrap_or_default();
-    let (outcome, reason, notice) = if rejected {
-        let reason = if package.approval == ApprovalStatus::Rejected {
-            description
-        } else {
-            answered.summary
-        };
-        let comment = reason
-            .split_once(": ")
-            .map_or(reason.as_str(), |(_, comment)| comment)
-            .to_owned();
-        let notice = mail::rejected(&settings.model, arn.version(), by, &comment);
-        (Outcome::Rejected, reason, notice)
-    } else {
-        let at = event.time.unwrap_or_default();
-        (
-            Outcome::Expired,
-            "nobody decided in time".to_owned(),
-            mail::expired(&settings.model, arn.version(), at, &[]),
-        )
-    };
-    // Told first and marked then: who dies in between tells again, but nobody stays untold.
-    notices
-        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
-        .await?;
-    metadata.insert(key::OUTCOME.to_owned(), outcome.as_str().to_owned());
-    metadata.insert(key::REASON.to_owned(), reason.clone());
-    tracing::info!(version = arn.label(), %release, outcome = outcome.as_str(), reason, "the approval has ended");
-    if package.approval == ApprovalStatus::Rejected {
-        registry.mark(&arn, &metadata).await?;
-    } else {
-        registry
-            .decide(&arn, ApprovalStatus::Rejected, &reason, &metadata)
-            .await?;
-    }
     Ok(())
 }
 

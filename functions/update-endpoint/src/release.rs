@@ -13,6 +13,7 @@ use signalbox_aws::registry::{ReadPackages, WritePackages};
 use signalbox_aws::releases::StartRollbacks;
 use signalbox_aws::scaling::ScaleVariants;
 use signalbox_model::capacity::{self, Fleet};
+use signalbox_model::decision::Decision;
 use signalbox_model::endpoint::Endpoint;
 use signalbox_model::happening::Shift;
 use signalbox_model::mail::{self, TakeBack, TakenBack};
@@ -85,6 +86,9 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
     };
     let mut step = decide(&wanted);
     if matches!(step, Step::Create | Step::Update { .. }) {
+        if let Some(not_yet) = release.unless_settled().await? {
+            return Ok(not_yet);
+        }
         let prepared = match release.prepare(&step).await? {
             Ok(prepared) => prepared,
             Err(refusal) => {
@@ -175,27 +179,65 @@ impl<T: Tools> Release<'_, T> {
         }
     }
 
+    /// Nothing is begun before registry and pipeline agree on the approval, which the event of its end sees to, or after somebody
+    /// has rejected the version since.
+    async fn unless_settled(&self) -> Result<Option<Answer>, Failure> {
+        let Work {
+            settings, id, progress, ..
+        } = self.work;
+        let arn = &self.package.arn;
+        let Some(decision) = self.package.decision_of(id) else {
+            let summary = "waiting until the model registry knows of the approval, too".to_owned();
+            return Ok(Some(self.work.going_on(progress, summary, 0)));
+        };
+        if decision == Decision::Approve && self.package.approval != ApprovalStatus::Rejected {
+            return Ok(None);
+        }
+        let rejected = self.package.decided(&settings.model);
+        let reason = match rejected.filter(|decided| decided.decision == Decision::Reject) {
+            Some(decided) => {
+                // Who has changed their mind is who decided.
+                let metadata = decided.metadata(id, decided.at);
+                let notice = mail::rejected(
+                    &settings.model,
+                    arn.version(),
+                    &decided.by,
+                    decided.at,
+                    &decided.comment,
+                );
+                self.end(Outcome::Rejected, &decided.description(), metadata, &notice)
+                    .await?;
+                decided.description()
+            }
+            // Approved again since: that asks for another release. Of this one it was told when it was marked.
+            None => {
+                let reason = self.package.metadata.get(key::REASON);
+                reason.cloned().unwrap_or_else(|| "rejected".to_owned())
+            }
+        };
+        let label = arn.label();
+        Err(Failure::configuration(format!("{label} is not deployed: {reason}")))
+    }
+
     /// Only what was approved and has passed the gate ever takes traffic.
-    fn may_be_deployed(&self) -> Result<&Container, Failure> {
+    fn may_be_deployed(&self) -> Result<&Container, String> {
         let label = self.package.arn.label();
         if self.package.approval != ApprovalStatus::Approved {
             let status = self.package.approval.as_str();
-            return Err(Failure::configuration(format!(
+            return Err(format!(
                 "{label} is {status} in the model registry; only an approved version is deployed"
-            )));
+            ));
         }
         if !self.package.gate_held() {
-            return Err(Failure::configuration(format!(
-                "{label} has not passed the gate; it is not deployed"
-            )));
+            return Err(format!("{label} has not passed the gate; it is not deployed"));
         }
         match self.package.containers.as_slice() {
             [container] => Ok(container),
             containers => {
                 let count = containers.len();
-                Err(Failure::configuration(format!(
+                Err(format!(
                     "{label} has {count} containers in its inference specification; one is taken"
-                )))
+                ))
             }
         }
     }
@@ -203,7 +245,10 @@ impl<T: Tools> Release<'_, T> {
     /// Makes the plan, and then, if it can work, what is to be deployed. The inner error is why it can't: nothing was made then.
     async fn prepare(&self, step: &Step) -> Result<Result<Prepared, String>, Failure> {
         let Work { settings, tools, .. } = self.work;
-        let container = self.may_be_deployed()?;
+        let container = match self.may_be_deployed() {
+            Ok(container) => container,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let serving = match step {
             Step::Update { from } => tools.endpoints().config(from).await?,
             _ => None,
@@ -296,12 +341,23 @@ impl<T: Tools> Release<'_, T> {
         }
     }
 
+    fn approved_by(&self) -> Option<&str> {
+        self.package.metadata.get(key::DECIDED_BY).map(String::as_str)
+    }
+
     async fn create(&self, prepared: &Prepared) -> Result<Answer, Failure> {
         let Work { settings, tools, .. } = self.work;
         let instances = prepared.fleet.instances;
         let plan = format!("a new endpoint with {instances} x {}", settings.instance_type);
         let version = self.package.arn.version();
-        let started = mail::rollout_started(&settings.model, version, None, &plan, &prepared.notes);
+        let started = mail::rollout_started(
+            &settings.model,
+            version,
+            None,
+            self.approved_by(),
+            &plan,
+            &prepared.notes,
+        );
         let created = tools.endpoints().create(settings.model.as_str(), self.config).await;
         self.asked(created, None, &started).await
     }
@@ -314,7 +370,14 @@ impl<T: Tools> Release<'_, T> {
         };
         let serving = settings.model.version_of_config(from);
         let version = self.package.arn.version();
-        let started = mail::rollout_started(&settings.model, version, serving, &plan, &prepared.notes);
+        let started = mail::rollout_started(
+            &settings.model,
+            version,
+            serving,
+            self.approved_by(),
+            &plan,
+            &prepared.notes,
+        );
         if prepared.changes_instance_type {
             // SageMaker refuses another instance type while the variant is scaled; at the end it is again.
             let (endpoint, variant) = (settings.model.as_str(), settings.variant_name.as_str());
@@ -394,12 +457,18 @@ impl<T: Tools> Release<'_, T> {
             &settings.model,
             arn.version(),
             previous,
+            self.approved_by(),
             strategy,
             &detail,
             take_back.as_ref(),
         );
-        self.end(Outcome::Deployed, &format!("served by {}", self.config), None, &notice)
-            .await?;
+        self.end(
+            Outcome::Deployed,
+            &format!("served by {}", self.config),
+            BTreeMap::new(),
+            &notice,
+        )
+        .await?;
         self.after_deployed(from.is_some()).await
     }
 
@@ -479,7 +548,7 @@ impl<T: Tools> Release<'_, T> {
         self.end(
             Outcome::RolledBack,
             &format!("rolled back{by}: {reason}"),
-            Some(reason),
+            BTreeMap::from([(key::FAILURE.to_owned(), of_release(self.work.id.short(), reason))]),
             &notice,
         )
         .await?;
@@ -504,7 +573,7 @@ impl<T: Tools> Release<'_, T> {
         }
         let notice = mail::superseded(&settings.model, arn.version(), serving);
         let reason = format!("superseded: {serving} serves");
-        self.end(Outcome::Superseded, &reason, None, &notice).await?;
+        self.end(Outcome::Superseded, &reason, BTreeMap::new(), &notice).await?;
         Err(Failure::failed(format!(
             "{} was superseded: another update came after it, and {serving} serves",
             arn.label()
@@ -518,31 +587,37 @@ impl<T: Tools> Release<'_, T> {
             reason,
             what_to_do,
         );
-        self.end(Outcome::Failed, reason, None, &notice).await?;
+        self.end(Outcome::Failed, reason, BTreeMap::new(), &notice).await?;
         Err(Failure::configuration(format!("{reason}. {what_to_do}")))
     }
 
-    /// Tells and marks, once: told first, so that who dies in between tells again, but nobody stays untold. `failure` is what
-    /// SageMaker said of an update that failed.
-    async fn end(&self, outcome: Outcome, reason: &str, failure: Option<&str>, notice: &Notice) -> Result<(), Failure> {
+    /// Tells and marks, once: told first, so that who dies in between tells again, but nobody stays untold. `metadata` is what else
+    /// is to be kept of the end.
+    async fn end(
+        &self,
+        outcome: Outcome,
+        reason: &str,
+        mut metadata: BTreeMap<String, String>,
+        notice: &Notice,
+    ) -> Result<(), Failure> {
         let Work { tools, id, .. } = self.work;
-        let metadata = &self.package.metadata;
-        if self.package.outcome_of(id) == Some(outcome) && metadata.contains_key(key::REASON) {
+        let kept = &self.package.metadata;
+        if self.package.outcome_of(id) == Some(outcome) && kept.contains_key(key::REASON) {
             return Ok(());
         }
         self.work.tell(notice).await?;
-        let mut metadata = BTreeMap::from([
+        metadata.extend([
             (key::OUTCOME.to_owned(), outcome.as_str().to_owned()),
             (key::REASON.to_owned(), reason.to_owned()),
             (key::RELEASE.to_owned(), id.to_string()),
         ]);
-        metadata.extend(failure.map(|failure| (key::FAILURE.to_owned(), of_release(id.short(), failure))));
         if outcome == Outcome::Deployed {
             metadata.insert(key::DEPLOYED_AT.to_owned(), tools.clock().now().to_string());
         }
         let arn = &self.package.arn;
-        if outcome == Outcome::RolledBack {
-            // Quarantine: it is not deployed again by itself, and approving it anew in the registry is what releases it.
+        if matches!(outcome, Outcome::RolledBack | Outcome::Rejected) {
+            // Quarantine: it is not deployed again by itself, and approving it anew in the registry is what releases it. Of what was
+            // rejected already this keeps who did.
             tools
                 .registry()
                 .decide(arn, ApprovalStatus::Rejected, reason, &metadata)

@@ -124,7 +124,7 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
     };
     let (version, back_to) = (exchange.version, exchange.good.version);
     let notes = [format!("v{version} is taken back: {reason}")];
-    let started = mail::rollout_started(model, back_to, Some(version), "all at once", &notes);
+    let started = mail::rollout_started(model, back_to, Some(version), None, "all at once", &notes);
     let updated = tools
         .endpoints()
         .update(model.as_str(), &exchange.config, &update)

@@ -17,6 +17,7 @@ use signalbox_model::rollout::{Plan, Policy, Routing, Strategy, Traffic, Update}
 
 use super::*;
 
+mod approval;
 mod clear;
 mod ends;
 mod release;
@@ -206,12 +207,13 @@ impl World {
             (key::GATE, "held: metrics.accuracy = 0.93"),
             (key::COMMIT, "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a"),
             (key::DECIDED_BY, "ada@example.com"),
-            (key::RELEASE, RELEASE),
+            (key::DECIDED_AT, "2026-03-01T12:20:44Z"),
+            (key::DECISION, "01234567: approved 2026-03-01T12:20:44Z"),
         ];
         world.packages.put(ModelPackage {
             arn: arn(7),
             approval: ApprovalStatus::Approved,
-            approval_description: None,
+            approval_description: Some("approved by ada@example.com: fine".into()),
             metrics_uri: None,
             generated_by: None,
             metadata: metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
@@ -221,6 +223,8 @@ impl World {
                 environment: BTreeMap::new(),
             }],
             created_at: None,
+            modified_at: None,
+            modified_by: None,
         });
         world
     }
@@ -256,6 +260,7 @@ impl World {
         world.set(Status::InService, NEW, None);
         world.change(7, |package| {
             package.metadata.insert(key::OUTCOME.into(), "deployed".into());
+            package.metadata.insert(key::RELEASE.into(), RELEASE.into());
             package.metadata.insert(key::REASON.into(), format!("served by {NEW}"));
         });
         world

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use signalbox_model::evidence::{Champion, Evidence, GateVerdict};
 use signalbox_model::gate::shown;
+use signalbox_model::lineage::{Lineage, Trigger};
 use signalbox_model::metrics::{Metrics, MetricsError};
 use signalbox_model::names::ModelName;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
@@ -12,6 +13,7 @@ use crate::config::{ConfigError, Environment};
 use crate::error::AwsError;
 use crate::registry::ReadPackages;
 use crate::storage::{ObjectUri, ReadObjects};
+use crate::training::ReadTrainings;
 
 /// The largest evaluation report that is read, in bytes.
 pub const REPORT_BYTES_MAX: usize = 1024 * 1024;
@@ -115,6 +117,36 @@ pub async fn champion_with_metrics(
     }))
 }
 
+/// Why a version was trained: as its training says, with all that it says; as the version itself does where that is not to be had.
+///
+/// # Errors
+/// Where SageMaker fails.
+pub async fn lineage_of(
+    model: &ModelName,
+    package: &ModelPackage,
+    trainings: &impl ReadTrainings,
+) -> Result<Lineage, AwsError> {
+    // Whoever registers a version may name anything there; the role reads the model's own executions alone.
+    let own = format!(":pipeline/{model}/execution/");
+    let Some(arn) = package.generated_by.as_deref().filter(|arn| arn.contains(&own)) else {
+        return Ok(package.lineage());
+    };
+    match trainings.execution(arn).await {
+        Ok(execution) => match execution.lineage() {
+            Lineage {
+                trigger: Trigger::Registry,
+                ..
+            } => Ok(package.lineage()),
+            lineage => Ok(lineage),
+        },
+        Err(error) if error.is_transient() => Err(error),
+        Err(error) => {
+            tracing::info!(version = package.arn.label(), %error, "its training is not to be had");
+            Ok(package.lineage())
+        }
+    }
+}
+
 /// What the template says that people are shown of every candidate.
 #[derive(Debug, Clone)]
 pub struct Policies {
@@ -128,10 +160,12 @@ pub struct Policies {
     pub instance_count: u32,
     /// Who is asked.
     pub approvers: Vec<String>,
+    /// How many of them have to approve.
+    pub approvals_needed: u32,
 }
 
 impl Policies {
-    /// Reads MODEL_NAME, ACCURACY_THRESHOLD, APPROVERS, INSTANCE_COUNT and the variables of [`rollout_policy`].
+    /// Reads MODEL_NAME, ACCURACY_THRESHOLD, APPROVERS, APPROVALS_NEEDED, INSTANCE_COUNT and the variables of [`rollout_policy`].
     ///
     /// # Errors
     /// Where one is missing or wrong.
@@ -142,6 +176,7 @@ impl Policies {
             rollout: rollout_policy(environment)?,
             instance_count: environment.parsed("INSTANCE_COUNT")?,
             approvers: environment.list("APPROVERS"),
+            approvals_needed: environment.parsed("APPROVALS_NEEDED")?,
         })
     }
 
@@ -150,6 +185,7 @@ impl Policies {
     pub fn evidence(
         &self,
         package: &ModelPackage,
+        lineage: Lineage,
         metrics: Metrics,
         champion: Option<Champion>,
         expires: Timestamp,
@@ -176,17 +212,16 @@ impl Policies {
         Evidence {
             model: self.model.clone(),
             package: package.arn.clone(),
-            lineage: package.lineage(),
-            author: None,
-            commit_message: None,
+            lineage,
             metrics,
             champion,
             accuracy_threshold: threshold,
             gate: verdicts.into_iter().flatten().collect(),
             plan: self.rollout.describe(self.instance_count),
             approvers: self.approvers.clone(),
+            approvals_needed: self.approvals_needed,
             expires,
-            trained_seconds: None,
+            trained_seconds: package.trained_seconds(),
         }
     }
 }
@@ -207,3 +242,6 @@ pub fn rollout_policy(environment: &Environment) -> Result<Policy, ConfigError> 
         unguarded_serverless: environment.optional("SERVERLESS_UPDATES") == Some("unguarded"),
     })
 }
+
+#[cfg(test)]
+mod tests;

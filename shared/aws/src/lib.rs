@@ -9,6 +9,7 @@
 //! | [`registry`] | read and mark versions in the model registry |
 //! | [`storage`] | read, write and count objects in S3 |
 //! | [`archive`] | unpack and pack what code travels in |
+//! | [`commits`] | read who wrote a commit, and why |
 //! | [`training`] | define, start and read SageMaker pipelines |
 //! | [`releases`] | start the release and the rollback pipeline; read and answer an approval |
 //! | [`evidence`] | gather what a decision about a version rests on |
@@ -27,6 +28,7 @@
 pub mod alarms;
 pub mod archive;
 pub mod clock;
+pub mod commits;
 pub mod config;
 pub mod configurations;
 pub mod endpoints;

@@ -14,6 +14,7 @@ use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
 
+use crate::commits::{Commit, ReadCommits};
 use crate::error::{AwsError, ErrorKind};
 use crate::job::{Answer, AnswerJobs, Failure};
 use crate::macs::{GenerateMac, VerifyMac};
@@ -242,6 +243,21 @@ impl GenerateMac for OneKey {
 impl VerifyMac for OneKey {
     async fn verify(&self, message: Vec<u8>, mac: Vec<u8>) -> Result<bool, AwsError> {
         Ok(self.generate(message).await? == mac)
+    }
+}
+
+/// Twin of [`Commits`](crate::commits::Commits): one author has written every commit.
+#[derive(Debug, Default)]
+pub struct OneAuthor(pub Commit);
+
+impl ReadCommits for OneAuthor {
+    async fn commit(&self, _repository: &str, _id: &str) -> Result<Commit, AwsError> {
+        pause().await;
+        if self.0 == Commit::default() {
+            let (kind, code) = (ErrorKind::NotFound, "CommitIdDoesNotExistException");
+            return Err(AwsError::new("codecommit:GetCommit", kind, code, "no such commit"));
+        }
+        Ok(self.0.clone())
     }
 }
 

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use aws_sdk_sagemaker::operation::describe_model_package::DescribeModelPackageOutput;
 use aws_sdk_sagemaker::primitives::DateTime;
-use aws_sdk_sagemaker::types::{ModelApprovalStatus, ModelPackageSortBy, SortOrder};
+use aws_sdk_sagemaker::types::{ModelApprovalStatus, ModelPackageSortBy, SortOrder, UserContext};
 use jiff::Timestamp;
 use signalbox_model::names::ModelPackageArn;
-use signalbox_model::package::{
-    APPROVAL_DESCRIPTION_CHARS_MAX, ApprovalStatus, Container, ModelPackage, metadata_value,
-};
+use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, approval_description, metadata_value};
 
 use crate::error::{AwsError, ErrorKind};
 
@@ -129,11 +127,10 @@ impl WritePackages for Registry {
         description: &str,
         metadata: &BTreeMap<String, String>,
     ) -> Result<(), AwsError> {
-        let description: String = description.chars().take(APPROVAL_DESCRIPTION_CHARS_MAX).collect();
         let request = self.0.update_model_package().model_package_arn(arn.to_string());
         let request = request
             .model_approval_status(to_sdk(approval))
-            .approval_description(description);
+            .approval_description(approval_description(description));
         send_update(with_metadata(request, metadata)).await
     }
 
@@ -189,6 +186,8 @@ fn package(arn: &ModelPackageArn, answer: DescribeModelPackageOutput) -> Option<
             .map(str::to_owned),
         containers: containers.iter().map(container).collect(),
         created_at: answer.creation_time().and_then(timestamp),
+        modified_at: answer.last_modified_time().and_then(timestamp),
+        modified_by: answer.last_modified_by().and_then(identity),
         metadata: answer
             .customer_metadata_properties
             .unwrap_or_default()
@@ -207,6 +206,12 @@ fn to_sdk(approval: ApprovalStatus) -> ModelApprovalStatus {
 
 fn from_sdk(approval: &ModelApprovalStatus) -> Option<ApprovalStatus> {
     ApprovalStatus::from_api(approval.as_str())
+}
+
+/// A Studio user's name, or the ARN of an IAM identity.
+fn identity(user: &UserContext) -> Option<String> {
+    let iam = user.iam_identity().and_then(|identity| identity.arn());
+    user.user_profile_name().or(iam).map(str::to_owned)
 }
 
 /// The SDK's time as ours.

@@ -1,12 +1,17 @@
 //! The release pipeline: starting it, and the approval that it waits for.
 
 use aws_sdk_codepipeline::types::{
-    ActionExecutionFilter, ActionExecutionStatus, ApprovalResult, ApprovalStatus as SdkApproval, PipelineVariable,
+    ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ApprovalResult, ApprovalStatus as SdkApproval,
+    PipelineVariable,
 };
+use jiff::Timestamp;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
+use signalbox_model::package::ApprovalStatus;
+use signalbox_model::settle::{ActionStatus, Seen, superseded_by};
 use signalbox_model::undo::{Undoes, reason_variable};
 
 use crate::error::AwsError;
+use crate::registry::{ReadPackages, timestamp};
 
 /// The stage and the action of the approval, as the template names them.
 pub const APPROVAL: &str = "Approve";
@@ -45,22 +50,22 @@ pub trait StartRollbacks: Send + Sync {
     ) -> impl Future<Output = Result<ReleaseId, AwsError>> + Send;
 }
 
-/// A release that waits for its approval.
+/// An approval that waits, with its token. A secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WaitingApproval {
+pub struct Waiting {
     /// The release.
     pub release: ReleaseId,
-    /// The version that it would deploy.
-    pub package: ModelPackageArn,
     /// The approval's token, which answers it. A secret.
     pub token: String,
+    /// Since when it waits.
+    pub since: Option<Timestamp>,
 }
 
-impl std::fmt::Debug for WaitingApproval {
+impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitingApproval")
+        f.debug_struct("Waiting")
             .field("release", &self.release)
-            .field("package", &self.package)
+            .field("since", &self.since)
             .finish_non_exhaustive()
     }
 }
@@ -71,7 +76,7 @@ pub trait ReadApprovals: Send + Sync {
     ///
     /// # Errors
     /// Whatever CodePipeline says.
-    fn waiting(&self, pipeline: &str) -> impl Future<Output = Result<Option<(ReleaseId, String)>, AwsError>> + Send;
+    fn waiting(&self, pipeline: &str) -> impl Future<Output = Result<Option<Waiting>, AwsError>> + Send;
 }
 
 /// Lets one read releases.
@@ -86,7 +91,7 @@ pub trait ReadReleases: Send + Sync {
         release: &ReleaseId,
     ) -> impl Future<Output = Result<Option<ModelPackageArn>, AwsError>> + Send;
 
-    /// How the approval of a release was answered; `None` while it was not.
+    /// The approval of a release; `None` before the release has come to it.
     ///
     /// # Errors
     /// Whatever CodePipeline says.
@@ -94,16 +99,14 @@ pub trait ReadReleases: Send + Sync {
         &self,
         pipeline: &str,
         release: &ReleaseId,
-    ) -> impl Future<Output = Result<Option<Approval>, AwsError>> + Send;
-}
+    ) -> impl Future<Output = Result<Option<Seen>, AwsError>> + Send;
 
-/// How an approval was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
-    /// Whether it was approved.
-    pub approved: bool,
-    /// The summary of the one who answered; empty where nobody did.
-    pub summary: String,
+    /// The approvals of the newest releases (about thirty), newest first.
+    ///
+    /// # Errors
+    /// Whatever CodePipeline says.
+    fn recent_approvals(&self, pipeline: &str)
+    -> impl Future<Output = Result<Vec<(ReleaseId, Seen)>, AwsError>> + Send;
 }
 
 /// Lets one answer the approval.
@@ -197,7 +200,7 @@ impl Releases {
 }
 
 impl ReadApprovals for Releases {
-    async fn waiting(&self, pipeline: &str) -> Result<Option<(ReleaseId, String)>, AwsError> {
+    async fn waiting(&self, pipeline: &str) -> Result<Option<Waiting>, AwsError> {
         let answer = self.0.get_pipeline_state().name(pipeline).send().await;
         let answer = answer.map_err(|error| AwsError::of("codepipeline:GetPipelineState", &error))?;
         let stage = answer
@@ -215,7 +218,12 @@ impl ReadApprovals for Releases {
         let release = stage
             .latest_execution()
             .and_then(|latest| latest.pipeline_execution_id().parse().ok());
-        Ok(release.zip(token.map(str::to_owned)))
+        let since = waits.and_then(|latest| latest.last_status_change()).and_then(timestamp);
+        Ok(release.zip(token).map(|(release, token)| Waiting {
+            release,
+            token: token.to_owned(),
+            since,
+        }))
     }
 }
 
@@ -238,31 +246,53 @@ impl ReadReleases for Releases {
         Ok(variable.and_then(|variable| variable.resolved_value()?.parse().ok()))
     }
 
-    async fn approval_of(&self, pipeline: &str, release: &ReleaseId) -> Result<Option<Approval>, AwsError> {
+    async fn approval_of(&self, pipeline: &str, release: &ReleaseId) -> Result<Option<Seen>, AwsError> {
         let filter = ActionExecutionFilter::builder()
             .pipeline_execution_id(release.as_str())
             .build();
-        let request = self.0.list_action_executions().pipeline_name(pipeline).filter(filter);
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
-        let details = answer.action_execution_details();
-        let action = details
-            .iter()
-            .find(|detail| detail.stage_name() == Some(APPROVAL) && detail.action_name() == Some(APPROVAL));
-        let approved = match action.and_then(|action| action.status()) {
-            Some(ActionExecutionStatus::Succeeded) => true,
-            Some(ActionExecutionStatus::Failed) => false,
-            _ => return Ok(None),
-        };
-        let result = action.and_then(|action| action.output()?.execution_result());
-        let summary = result
-            .and_then(|result| result.external_execution_summary())
-            .unwrap_or_default()
-            .to_owned();
-        Ok(Some(Approval { approved, summary }))
+        let approvals = self.approvals(pipeline, Some(filter)).await?;
+        Ok(approvals.into_iter().map(|(_, seen)| seen).next())
     }
+
+    async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+        self.approvals(pipeline, None).await
+    }
+}
+
+impl Releases {
+    /// The approvals among the hundred newest actions, newest first.
+    async fn approvals(
+        &self,
+        pipeline: &str,
+        filter: Option<ActionExecutionFilter>,
+    ) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+        let request = self.0.list_action_executions().pipeline_name(pipeline);
+        let answer = request.set_filter(filter).max_results(100).send().await;
+        let answer = answer.map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
+        Ok(answer.action_execution_details().iter().filter_map(seen).collect())
+    }
+}
+
+fn seen(action: &ActionExecutionDetail) -> Option<(ReleaseId, Seen)> {
+    if action.stage_name() != Some(APPROVAL) || action.action_name() != Some(APPROVAL) {
+        return None;
+    }
+    let status = match action.status()? {
+        ActionExecutionStatus::InProgress => ActionStatus::InProgress,
+        ActionExecutionStatus::Succeeded => ActionStatus::Succeeded,
+        ActionExecutionStatus::Failed => ActionStatus::Failed,
+        ActionExecutionStatus::Abandoned => ActionStatus::Abandoned,
+        _ => return None,
+    };
+    let result = action.output().and_then(|output| output.execution_result());
+    let summary = result.and_then(|result| result.external_execution_summary());
+    let seen = Seen {
+        status,
+        summary: summary.unwrap_or_default().to_owned(),
+        identity: action.updated_by().map(str::to_owned),
+        at: action.last_update_time().and_then(timestamp)?,
+    };
+    Some((action.pipeline_execution_id()?.parse().ok()?, seen))
 }
 
 impl AnswerApprovals for Releases {
@@ -303,23 +333,31 @@ impl AnswerApprovals for Releases {
     }
 }
 
-/// What waits for an approval, with its version.
+/// Answers the approval that waits, if it is of a version older than `newer` on which nobody has decided: the newer candidate takes
+/// its place. Whether it was.
 ///
 /// # Errors
-/// Whatever CodePipeline says.
-pub async fn waiting(
-    releases: &(impl ReadApprovals + ReadReleases),
+/// Whatever CodePipeline and SageMaker say.
+pub async fn supersede_waiting(
+    releases: &(impl ReadApprovals + ReadReleases + AnswerApprovals),
+    registry: &impl ReadPackages,
     pipeline: &str,
-) -> Result<Option<WaitingApproval>, AwsError> {
-    let Some((release, token)) = releases.waiting(pipeline).await? else {
-        return Ok(None);
+    newer: &ModelPackageArn,
+) -> Result<bool, AwsError> {
+    let Some(waits) = releases.waiting(pipeline).await? else {
+        return Ok(false);
     };
-    let package = releases.package_of(pipeline, &release).await?;
-    Ok(package.map(|package| WaitingApproval {
-        release,
-        package,
-        token,
-    }))
+    let older = releases.package_of(pipeline, &waits.release).await?;
+    let Some(older) = older.filter(|older| older.version() < newer.version()) else {
+        return Ok(false);
+    };
+    if registry.package(&older).await?.approval != ApprovalStatus::PendingManualApproval {
+        return Ok(false);
+    }
+    let summary = superseded_by(newer.version());
+    let first = releases.answer(pipeline, &waits.token, false, &summary).await?;
+    tracing::info!(version = older.label(), release = %waits.release, first, summary, "answered");
+    Ok(first)
 }
 
 #[cfg(test)]

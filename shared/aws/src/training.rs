@@ -186,6 +186,11 @@ impl ReadTrainings for Pipelines {
                 .metadata()
                 .and_then(|metadata| metadata.register_model()?.arn())
                 .map(str::to_owned),
+            started_at: step.start_time().and_then(timestamp),
+            ended_at: step.end_time().and_then(timestamp),
+            trains: step
+                .metadata()
+                .is_some_and(|metadata| metadata.training_job().is_some()),
             failure_reason: step.failure_reason,
             name: step.step_name.unwrap_or_default(),
         };

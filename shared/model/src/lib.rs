@@ -12,7 +12,7 @@
 //! | [`training`] | how a training ended |
 //! | [`gate`] | whether a version may be offered for approval |
 //! | [`evidence`], [`mail`], [`page`] | what people are shown of it |
-//! | [`decision`] | what people decide, and how it is kept |
+//! | [`decision`], [`settle`] | what people decide, how it is kept, and which of two decisions stands |
 //! | [`link`] | the approval link: what it binds, and when it is refused |
 //! | [`rollout`] | how a version takes over |
 //! | [`capacity`] | on how many instances |
@@ -48,6 +48,7 @@ pub mod reconcile;
 pub mod retention;
 pub mod retraining;
 pub mod rollout;
+pub mod settle;
 pub mod training;
 pub mod undo;
 pub mod watch;

@@ -33,6 +33,11 @@ pub mod key {
     pub const UNDONE_BY: &str = "signalbox:undone-by";
     /// The release (CodePipeline execution id) that the outcome is of.
     pub const RELEASE: &str = "signalbox:release";
+    /// That registry and pipeline agree on how a release was decided: `approved` or `rejected`, written as
+    /// [`of_release`](super::of_release) does.
+    pub const DECISION: &str = "signalbox:decision";
+    /// That the approvers were asked: [`Asked`](crate::decision::Asked) as text.
+    pub const ASKED: &str = "signalbox:asked";
     /// Who decided.
     pub const DECIDED_BY: &str = "signalbox:decided-by";
     /// When, as an RFC 3339 time.
@@ -146,6 +151,10 @@ pub struct ModelPackage {
     pub containers: Vec<Container>,
     /// When it was registered.
     pub created_at: Option<Timestamp>,
+    /// When something about it was last changed.
+    pub modified_at: Option<Timestamp>,
+    /// By whom: the ARN of an IAM identity, or the name of a Studio user.
+    pub modified_by: Option<String>,
 }
 
 /// One container of a model package's inference specification.
@@ -261,6 +270,17 @@ pub fn metadata_value(text: &str) -> String {
     text.chars().take(METADATA_VALUE_CHARS_MAX).map(fit).collect()
 }
 
+/// Makes a text fit for an approval description: line ends become spaces, and it is cut to 1024.
+#[must_use]
+pub fn approval_description(text: &str) -> String {
+    // The API's pattern is .*, and for a dot none of these is a character.
+    let fit = |c: char| match c {
+        '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
+        c => c,
+    };
+    text.chars().take(APPROVAL_DESCRIPTION_CHARS_MAX).map(fit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +320,8 @@ mod tests {
             metadata: metadata.iter().map(owned).collect(),
             containers: Vec::new(),
             created_at: None,
+            modified_at: None,
+            modified_by: None,
         }
     }
 
@@ -379,5 +401,11 @@ mod tests {
     fn metadata_values_fit_the_pattern() {
         assert_eq!(metadata_value("accuracy 0.9 > 0.85 (ok)"), "accuracy 0.9   0.85  ok ");
         assert_eq!(metadata_value(&"x".repeat(300)).len(), 256);
+    }
+
+    #[test]
+    fn approval_descriptions_are_one_line() {
+        assert_eq!(approval_description("a\nb\rc\u{2028}d <e>\t"), "a b c d <e>\t");
+        assert_eq!(approval_description(&"ä".repeat(2000)).chars().count(), 1024);
     }
 }

@@ -444,6 +444,7 @@ async fn a_rollback_that_was_faster_marks_and_tells_itself() {
         world.change(7, |package| {
             package.approval = ApprovalStatus::Rejected;
             package.metadata.insert(key::OUTCOME.into(), "rolled-back".into());
+            package.metadata.insert(key::RELEASE.into(), RELEASE.into());
             package
                 .metadata
                 .insert(key::REASON.into(), "the alarm churn-5xx".into());

@@ -601,44 +601,6 @@ async fn a_release_that_failed_can_be_retried() {
 }
 
 #[tokio::test]
-async fn only_what_was_approved_and_has_passed_the_gate_is_deployed() {
-    type Change = fn(&mut ModelPackage);
-    let table: [(Change, &str); 6] = [
-        (
-            |package| package.approval = ApprovalStatus::PendingManualApproval,
-            "churn-v7 is PendingManualApproval",
-        ),
-        (
-            |package| package.approval = ApprovalStatus::Rejected,
-            "churn-v7 is Rejected in the model registry",
-        ),
-        (
-            |package| drop(package.metadata.insert(key::GATE.into(), "not held".into())),
-            "churn-v7 has not passed the gate",
-        ),
-        (
-            |package| drop(package.metadata.remove(key::GATE)),
-            "churn-v7 has not passed the gate",
-        ),
-        (|package| package.containers.clear(), "churn-v7 has 0 containers"),
-        (
-            |package| package.containers.push(package.containers[0].clone()),
-            "churn-v7 has 2 containers",
-        ),
-    ];
-    for (change, words) in table {
-        for world in [World::new(), World::serving()] {
-            world.change(7, change);
-            let before = world.endpoint.get();
-            let failure = failure(world.handle(JOB).await);
-            assert_eq!(failure.kind, FailureType::ConfigurationError, "{words}");
-            contains(&failure.message, &[words]);
-            assert!(world.is_untouched() && world.endpoint.get() == before);
-        }
-    }
-}
-
-#[tokio::test]
 async fn each_kind_of_refusal_has_its_answer() {
     for world in [World::new, World::serving] {
         let refused = |kind| {

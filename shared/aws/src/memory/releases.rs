@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use jiff::Timestamp;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
+use signalbox_model::settle::{ActionStatus, Seen};
 
 use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
-use crate::releases::{
-    AnswerApprovals, Approval, ReadApprovals, ReadReleases, StartReleases, StartRollbacks, WaitingApproval,
-};
+use crate::releases::{AnswerApprovals, ReadApprovals, ReadReleases, StartReleases, StartRollbacks, Waiting};
 
 /// Twin of [`Releases`](crate::releases::Releases).
 #[derive(Debug, Default)]
@@ -21,30 +21,35 @@ struct State {
     tokens: Vec<String>,
     rolled_back: Vec<(u32, String)>,
     packages: BTreeMap<ReleaseId, ModelPackageArn>,
-    waiting: Option<WaitingApproval>,
-    answered: BTreeMap<ReleaseId, Approval>,
+    waiting: Option<Waiting>,
+    /// In the order in which they ended.
+    ended: Vec<(ReleaseId, Seen)>,
 }
 
 impl ReleaseTrain {
-    /// Lets a release wait for its approval.
-    pub fn wait(&self, waiting: WaitingApproval) {
+    /// Lets a release of the version wait for its approval.
+    pub fn wait(&self, waiting: Waiting, package: ModelPackageArn) {
         let mut state = lock(&self.0);
-        state.packages.insert(waiting.release.clone(), waiting.package.clone());
+        state.packages.insert(waiting.release.clone(), package);
         state.waiting = Some(waiting);
     }
 
-    /// Ends the wait of whatever waits, as CodePipeline does when its time is over.
-    pub fn expire(&self) {
+    /// Ends the wait of whatever waits, as CodePipeline or somebody there does.
+    pub fn end(&self, seen: Seen) {
         let mut state = lock(&self.0);
         if let Some(waiting) = state.waiting.take() {
-            state.answered.insert(
-                waiting.release,
-                Approval {
-                    approved: false,
-                    summary: String::new(),
-                },
-            );
+            state.ended.push((waiting.release, seen));
         }
+    }
+
+    /// Ends the wait of whatever waits, as CodePipeline does when its time is over.
+    pub fn expire(&self, at: Timestamp) {
+        self.end(Seen {
+            status: ActionStatus::Failed,
+            summary: String::new(),
+            identity: None,
+            at,
+        });
     }
 
     /// The versions whose releases were started; a second start with one token is none.
@@ -57,9 +62,11 @@ impl ReleaseTrain {
         lock(&self.0).rolled_back.clone()
     }
 
-    /// How a release was answered.
-    pub fn answer_of(&self, release: &ReleaseId) -> Option<Approval> {
-        lock(&self.0).answered.get(release).cloned()
+    /// Whether a release was approved, and with which summary, once it was answered.
+    pub fn answer_of(&self, release: &ReleaseId) -> Option<(bool, String)> {
+        let state = lock(&self.0);
+        let (_, seen) = state.ended.iter().find(|(of, _)| of == release)?;
+        Some((seen.status == ActionStatus::Succeeded, seen.summary.clone()))
     }
 }
 
@@ -104,13 +111,9 @@ impl StartRollbacks for ReleaseTrain {
 }
 
 impl ReadApprovals for ReleaseTrain {
-    async fn waiting(&self, _pipeline: &str) -> Result<Option<(ReleaseId, String)>, AwsError> {
+    async fn waiting(&self, _pipeline: &str) -> Result<Option<Waiting>, AwsError> {
         pause().await;
-        let state = lock(&self.0);
-        Ok(state
-            .waiting
-            .as_ref()
-            .map(|waiting| (waiting.release.clone(), waiting.token.clone())))
+        Ok(lock(&self.0).waiting.clone())
     }
 }
 
@@ -120,26 +123,52 @@ impl ReadReleases for ReleaseTrain {
         Ok(lock(&self.0).packages.get(release).cloned())
     }
 
-    async fn approval_of(&self, _pipeline: &str, release: &ReleaseId) -> Result<Option<Approval>, AwsError> {
+    async fn approval_of(&self, _pipeline: &str, release: &ReleaseId) -> Result<Option<Seen>, AwsError> {
         pause().await;
-        Ok(lock(&self.0).answered.get(release).cloned())
+        let state = lock(&self.0);
+        let ended = state.ended.iter().find(|(of, _)| of == release);
+        let waits = state.waiting.as_ref().filter(|waiting| waiting.release == *release);
+        Ok(ended.map(|(_, seen)| seen.clone()).or(waits.map(in_progress)))
+    }
+
+    async fn recent_approvals(&self, _pipeline: &str) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+        pause().await;
+        let state = lock(&self.0);
+        let waits = state
+            .waiting
+            .iter()
+            .map(|waiting| (waiting.release.clone(), in_progress(waiting)));
+        Ok(waits.chain(state.ended.iter().rev().cloned()).collect())
+    }
+}
+
+fn in_progress(waiting: &Waiting) -> Seen {
+    Seen {
+        status: ActionStatus::InProgress,
+        summary: String::new(),
+        identity: None,
+        at: waiting.since.unwrap_or(Timestamp::UNIX_EPOCH),
     }
 }
 
 impl AnswerApprovals for ReleaseTrain {
+    /// Who answers is not known; the answer is given when the wait began.
     async fn answer(&self, _pipeline: &str, token: &str, approved: bool, summary: &str) -> Result<bool, AwsError> {
         pause().await;
         let mut state = lock(&self.0);
         let Some(waiting) = state.waiting.take_if(|waiting| waiting.token == token) else {
             return Ok(false);
         };
-        state.answered.insert(
-            waiting.release,
-            Approval {
-                approved,
-                summary: summary.to_owned(),
+        let seen = Seen {
+            status: if approved {
+                ActionStatus::Succeeded
+            } else {
+                ActionStatus::Failed
             },
-        );
+            summary: summary.to_owned(),
+            ..in_progress(&waiting)
+        };
+        state.ended.push((waiting.release, seen));
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use signalbox_model::training::{Execution, Status, Step};
 
-use super::lock;
+use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
 use crate::training::{DefinePipelines, ListTrainings, NoteTrainings, ReadTrainings, Start, StartTrainings};
 
@@ -70,6 +70,7 @@ impl Trainings {
 
 impl DefinePipelines for Trainings {
     async fn define(&self, _name: &str, definition: &str, _role_arn: &str, _token: &str) -> Result<i64, AwsError> {
+        pause().await;
         if definition.contains("\"Trainning\"") {
             let message = "Step `Train` has unknown type `Trainning`";
             return Err(AwsError::new(
@@ -87,6 +88,7 @@ impl DefinePipelines for Trainings {
 
 impl StartTrainings for Trainings {
     async fn start(&self, start: &Start<'_>) -> Result<String, AwsError> {
+        pause().await;
         let mut state = lock(&self.0);
         if let Some(arn) = state.tokens.get(start.token) {
             return Ok(arn.clone());
@@ -116,18 +118,21 @@ impl StartTrainings for Trainings {
 
 impl ReadTrainings for Trainings {
     async fn execution(&self, arn: &str) -> Result<Execution, AwsError> {
+        pause().await;
         self.find("sagemaker:DescribePipelineExecution", arn, |(execution, _)| {
             execution.clone()
         })
     }
 
     async fn steps(&self, arn: &str) -> Result<Vec<Step>, AwsError> {
+        pause().await;
         self.find("sagemaker:ListPipelineExecutionSteps", arn, |(_, steps)| steps.clone())
     }
 }
 
 impl ListTrainings for Trainings {
     async fn executions(&self, _pipeline: &str, count_max: u8) -> Result<Vec<Execution>, AwsError> {
+        pause().await;
         let state = lock(&self.0);
         let executions = state.executions.iter().map(|(execution, _)| execution.clone());
         Ok(executions.take(count_max.into()).collect())
@@ -136,6 +141,7 @@ impl ListTrainings for Trainings {
 
 impl NoteTrainings for Trainings {
     async fn describe(&self, arn: &str, description: &str) -> Result<(), AwsError> {
+        pause().await;
         self.find("sagemaker:UpdatePipelineExecution", arn, |(execution, _)| {
             execution.description = Some(description.to_owned());
         })

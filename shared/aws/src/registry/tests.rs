@@ -1,4 +1,5 @@
 use serde_json::json;
+use signalbox_model::package::APPROVAL_DESCRIPTION_CHARS_MAX;
 
 use super::*;
 use crate::recorded::{Recorded, SECONDS, output, refusal, time};
@@ -22,6 +23,11 @@ async fn a_version_is_read() {
             "ModelApprovalStatus": "Approved",
             "ApprovalDescription": "ada: fine",
             "CreationTime": SECONDS,
+            "LastModifiedTime": SECONDS + 60.0,
+            "LastModifiedBy": {
+                "UserProfileName": "ada-studio", "DomainId": "d-1",
+                "IamIdentity": {"Arn": "arn:aws:sts::111122223333:assumed-role/studio/SageMaker", "PrincipalId": "AROA:S"},
+            },
             "ModelMetrics": {"ModelQuality": {"Statistics": {
                 "ContentType": "application/json", "S3Uri": "s3://artifacts/evaluation.json",
             }}},
@@ -56,6 +62,8 @@ async fn a_version_is_read() {
             container("image:2", None, BTreeMap::new()),
         ],
         created_at: Some(time()),
+        modified_at: Some(time() + jiff::SignedDuration::from_mins(1)),
+        modified_by: Some("ada-studio".to_owned()),
     };
     assert_eq!(registry.package(&arn()).await.unwrap(), whole);
     let bare = ModelPackage {
@@ -67,6 +75,8 @@ async fn a_version_is_read() {
         metadata: BTreeMap::new(),
         containers: Vec::new(),
         created_at: Some(time()),
+        modified_at: None,
+        modified_by: None,
     };
     assert_eq!(registry.package(&arn()).await.unwrap(), bare);
     insta::assert_snapshot!(recorded.requests(), @r#"
@@ -80,6 +90,26 @@ async fn a_version_is_read() {
       "ModelPackageName": "arn:aws:sagemaker:eu-west-1:111122223333:model-package/churn/7"
     }
     "#);
+}
+
+#[tokio::test]
+async fn who_changed_a_version_is_a_studio_user_or_an_identity() {
+    let bob = "arn:aws:iam::111122223333:user/bob";
+    for (user, expected) in [
+        (
+            json!({"UserProfileName": "ada-studio", "UserProfileArn": "arn:profile"}),
+            Some("ada-studio"),
+        ),
+        (json!({"IamIdentity": {"Arn": bob, "PrincipalId": "AIDA"}}), Some(bob)),
+        (json!({"IamIdentity": {"PrincipalId": "AIDA"}}), None),
+        (json!({}), None),
+    ] {
+        let recorded = Recorded::new([output(
+            json!({"ModelApprovalStatus": "Approved", "LastModifiedBy": user}),
+        )]);
+        let package = Registry::new(&recorded.sdk()).package(&arn()).await.unwrap();
+        assert_eq!(package.modified_by.as_deref(), expected, "{user}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use signalbox_model::package::ModelPackage;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::recorded::{Recorded, output, refusal};
+use crate::memory::{Packages, ReleaseTrain};
+use crate::recorded::{Recorded, SECONDS, output, refusal, time};
 
 const RELEASE: &str = "0c9e6c1a-7d2f-4f0b-9a55-2f6d1f0a3b4c";
 const EARLIER: &str = "11111111-2222-3333-4444-555555555555";
@@ -135,29 +139,44 @@ async fn an_answer_without_a_release_is_incomplete() {
     }
 }
 
-fn state(status: &str, token: Option<&str>) -> Value {
+fn state(latest: Value) -> Value {
     json!({"pipelineName": "train", "stageStates": [
         {"stageName": "Source", "latestExecution": {"pipelineExecutionId": EARLIER, "status": "Succeeded"}, "actionStates": [
             {"actionName": "Source", "latestExecution": {"status": "InProgress", "token": "of another stage"}},
         ]},
         {"stageName": "Approve", "latestExecution": {"pipelineExecutionId": RELEASE, "status": "InProgress"}, "actionStates": [
             {"actionName": "Request", "latestExecution": {"status": "Succeeded", "token": "of another action"}},
-            {"actionName": "Approve", "latestExecution": {"status": status, "token": token}},
+            {"actionName": "Approve", "latestExecution": latest},
         ]},
     ]})
 }
 
+fn waits(since: Option<Timestamp>) -> Waiting {
+    Waiting {
+        release: release(),
+        token: "secret".to_owned(),
+        since,
+    }
+}
+
 #[tokio::test]
 async fn what_waits_is_the_release_in_the_approval_stage() {
+    let token = |status: &str| state(json!({"status": status, "token": "secret"}));
     let table = [
         (
             "waits",
-            state("InProgress", Some("secret")),
-            Some((release(), "secret".to_owned())),
+            state(json!({"status": "InProgress", "token": "secret", "lastStatusChange": SECONDS})),
+            Some(waits(Some(time()))),
         ),
-        ("waits, but the token is not there yet", state("InProgress", None), None),
-        ("answered", state("Succeeded", Some("secret")), None),
-        ("refused", state("Failed", Some("secret")), None),
+        ("waits, nobody says since when", token("InProgress"), Some(waits(None))),
+        (
+            "waits, but the token is not there yet",
+            state(json!({"status": "InProgress", "lastStatusChange": SECONDS})),
+            None,
+        ),
+        ("answered", token("Succeeded"), None),
+        ("refused", token("Failed"), None),
+        ("stopped", token("Abandoned"), None),
         (
             "never ran",
             json!({"stageStates": [{"stageName": "Approve", "actionStates": [{"actionName": "Approve"}]}]}),
@@ -175,25 +194,13 @@ async fn what_waits_is_the_release_in_the_approval_stage() {
     }
 }
 
-#[tokio::test]
-async fn what_waits_comes_with_its_version_and_hides_its_token() {
-    let recorded = Recorded::new([
-        output(state("InProgress", Some("secret"))),
-        output(json!({"pipelineExecution": {"variables": [{"name": "ModelPackageArn", "resolvedValue": PACKAGE}]}})),
-    ]);
-    let waits = waiting(&Releases::new(&recorded.sdk()), "train")
-        .await
-        .unwrap()
-        .unwrap();
-    let expected = WaitingApproval {
-        release: release(),
-        package: package(),
-        token: "secret".to_owned(),
-    };
-    assert_eq!(waits, expected);
-    let debug = format!("{waits:?}");
-    assert!(debug.contains(RELEASE) && !debug.contains("secret"), "{debug}");
-    recorded.requests();
+#[test]
+fn what_waits_hides_its_token() {
+    let debug = format!("{:?}", waits(Some(time())));
+    assert!(
+        debug.contains(RELEASE) && debug.contains("2026") && !debug.contains("secret"),
+        "{debug}"
+    );
 }
 
 #[tokio::test]
@@ -231,36 +238,72 @@ async fn a_release_names_its_version() {
     }
 }
 
-#[tokio::test]
-async fn an_approval_was_given_refused_or_neither() {
-    let action = |stage: &str, action: &str, status: &str, summary: Option<&str>| {
-        let output = summary.map(|summary| json!({"executionResult": {"externalExecutionSummary": summary}}));
-        json!({"stageName": stage, "actionName": action, "status": status, "output": output})
+/// An approval as ListActionExecutions shows it.
+fn listed(release: &str, status: &str, more: Value) -> Value {
+    let mut action = json!({
+        "pipelineExecutionId": release, "stageName": "Approve", "actionName": "Approve", "status": status,
+        "startTime": SECONDS - 60.0, "lastUpdateTime": SECONDS,
+    });
+    let more = more.as_object().unwrap().clone();
+    action.as_object_mut().unwrap().extend(more);
+    action
+}
+
+/// What others do in the same release.
+fn neighbours() -> [Value; 2] {
+    let of = |stage: &str, action: &str| {
+        let result = json!({"executionResult": {"externalExecutionSummary": "not an approval"}});
+        listed(
+            RELEASE,
+            "Failed",
+            json!({"stageName": stage, "actionName": action, "output": result}),
+        )
     };
-    let other = action("Deploy", "Deploy", "Failed", Some("rolled back"));
-    let neighbour = action("Approve", "Request", "Succeeded", Some("asked"));
-    let answered = |approved, summary: &str| {
-        Some(Approval {
-            approved,
+    [of("Deploy", "Approve"), of("Approve", "Request")]
+}
+
+#[tokio::test]
+async fn an_approval_is_seen_with_who_answered_it_and_when() {
+    let bob = "arn:aws:iam::111122223333:user/bob";
+    let said =
+        |summary: &str| json!({"updatedBy": bob, "output": {"executionResult": {"externalExecutionSummary": summary}}});
+    let seen = |status, summary: &str, identity: Option<&str>| {
+        Some(Seen {
+            status,
             summary: summary.to_owned(),
+            identity: identity.map(str::to_owned),
+            at: time(),
         })
     };
     let table = [
         (
-            action("Approve", "Approve", "Succeeded", Some("ada: fine")),
-            answered(true, "ada: fine"),
+            listed(RELEASE, "Succeeded", said("fine")),
+            seen(ActionStatus::Succeeded, "fine", Some(bob)),
         ),
         (
-            action("Approve", "Approve", "Failed", Some("ada: no")),
-            answered(false, "ada: no"),
+            listed(RELEASE, "Failed", said("no")),
+            seen(ActionStatus::Failed, "no", Some(bob)),
         ),
-        (action("Approve", "Approve", "Failed", None), answered(false, "")),
-        (action("Approve", "Approve", "InProgress", None), None),
-        (action("Approve", "Approve", "Abandoned", None), None),
-        (neighbour.clone(), None),
+        // Nobody has answered in time.
+        (
+            listed(RELEASE, "Failed", json!({"output": {"executionResult": {}}})),
+            seen(ActionStatus::Failed, "", None),
+        ),
+        (
+            listed(RELEASE, "InProgress", json!({})),
+            seen(ActionStatus::InProgress, "", None),
+        ),
+        (
+            listed(RELEASE, "Abandoned", json!({"output": {}})),
+            seen(ActionStatus::Abandoned, "", None),
+        ),
+        (listed(RELEASE, "Dreaming", json!({})), None),
+        (listed(RELEASE, "Succeeded", json!({"lastUpdateTime": null})), None),
+        (listed("not a UUID", "Succeeded", json!({})), None),
     ];
     for (approval, expected) in table {
-        let details = json!({"actionExecutionDetails": [other, neighbour, approval]});
+        let [deploy, request] = neighbours();
+        let details = json!({"actionExecutionDetails": [deploy, request, approval]});
         let recorded = Recorded::new([output(details)]);
         let found = Releases::new(&recorded.sdk()).approval_of("train", &release()).await;
         assert_eq!(found.unwrap(), expected, "{approval}");
@@ -271,11 +314,68 @@ async fn an_approval_was_given_refused_or_neither() {
               "filter": {
                 "pipelineExecutionId": "0c9e6c1a-7d2f-4f0b-9a55-2f6d1f0a3b4c"
               },
+              "maxResults": 100,
               "pipelineName": "train"
             }
             "#);
         }
     }
+}
+
+#[tokio::test]
+async fn of_an_approval_that_was_retried_the_newest_counts() {
+    let details = json!({"actionExecutionDetails": [
+        listed(RELEASE, "InProgress", json!({})),
+        listed(RELEASE, "Failed", json!({"lastUpdateTime": SECONDS - 600.0})),
+    ]});
+    let recorded = Recorded::new([output(details)]);
+    let found = Releases::new(&recorded.sdk()).approval_of("train", &release()).await;
+    assert_eq!(found.unwrap().unwrap().status, ActionStatus::InProgress);
+}
+
+#[tokio::test]
+async fn the_newest_approvals_are_listed_in_one_page() {
+    let [deploy, request] = neighbours();
+    let details = json!({
+        "actionExecutionDetails": [
+            request,
+            listed(RELEASE, "InProgress", json!({})),
+            deploy,
+            listed(EARLIER, "Abandoned", json!({"lastUpdateTime": SECONDS - 600.0})),
+        ],
+        // What is older than the newest hundred is not asked for.
+        "nextToken": "more",
+    });
+    let recorded = Recorded::new([output(details), output(json!({}))]);
+    let releases = Releases::new(&recorded.sdk());
+    let seen = |status, at| Seen {
+        status,
+        summary: String::new(),
+        identity: None,
+        at,
+    };
+    let before = time() - jiff::SignedDuration::from_mins(10);
+    assert_eq!(
+        releases.recent_approvals("train").await.unwrap(),
+        [
+            (release(), seen(ActionStatus::InProgress, time())),
+            (EARLIER.parse().unwrap(), seen(ActionStatus::Abandoned, before)),
+        ]
+    );
+    assert_eq!(releases.recent_approvals("train").await.unwrap(), []);
+    insta::assert_snapshot!(recorded.requests(), @r#"
+    POST / CodePipeline_20150709.ListActionExecutions
+    {
+      "maxResults": 100,
+      "pipelineName": "train"
+    }
+
+    POST / CodePipeline_20150709.ListActionExecutions
+    {
+      "maxResults": 100,
+      "pipelineName": "train"
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -335,7 +435,7 @@ async fn failures_are_told_apart() {
             ErrorKind::Conflict,
         ),
     ] {
-        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, "no"), 6));
+        let recorded = Recorded::new(std::iter::repeat_n(refusal(code, "no"), 7));
         let releases = Releases::new(&recorded.sdk());
         let errors = [
             releases.start("train", &package(), None, "").await.unwrap_err(),
@@ -343,6 +443,7 @@ async fn failures_are_told_apart() {
             releases.waiting("train").await.unwrap_err(),
             releases.package_of("train", &release()).await.unwrap_err(),
             releases.approval_of("train", &release()).await.unwrap_err(),
+            releases.recent_approvals("train").await.unwrap_err(),
             releases.answer("train", "secret", true, "ada").await.unwrap_err(),
         ];
         for error in errors {
@@ -354,4 +455,66 @@ async fn failures_are_told_apart() {
         }
         recorded.requests();
     }
+}
+
+/// Version 7 waits.
+fn train(approval: ApprovalStatus) -> (ReleaseTrain, Packages) {
+    let (releases, packages) = (ReleaseTrain::default(), Packages::default());
+    releases.wait(waits(Some(time())), package());
+    packages.put(ModelPackage {
+        arn: package(),
+        approval,
+        approval_description: None,
+        metrics_uri: None,
+        generated_by: None,
+        metadata: BTreeMap::new(),
+        containers: Vec::new(),
+        created_at: None,
+        modified_at: None,
+        modified_by: None,
+    });
+    (releases, packages)
+}
+
+#[tokio::test]
+async fn an_older_version_that_waits_makes_way_for_a_newer_one() {
+    let (pending, approved, rejected) = (
+        ApprovalStatus::PendingManualApproval,
+        ApprovalStatus::Approved,
+        ApprovalStatus::Rejected,
+    );
+    for (approval, newer, expected) in [
+        (pending, 8, true),
+        (pending, 7, false),
+        (pending, 6, false),
+        // What was decided by another door is not taken back by this one.
+        (approved, 8, false),
+        (rejected, 8, false),
+    ] {
+        let (releases, packages) = train(approval);
+        let newer = package().with_version(newer);
+        let answered = supersede_waiting(&releases, &packages, "train", &newer).await;
+        assert_eq!(answered.unwrap(), expected, "{approval:?} {newer}");
+        let answer = expected.then(|| (false, "superseded by v8".to_owned()));
+        assert_eq!(releases.answer_of(&release()), answer, "{approval:?} {newer}");
+        assert_eq!(packages.get(&package()).unwrap().approval, approval);
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_waits_nothing_makes_way() {
+    let (releases, packages) = train(ApprovalStatus::PendingManualApproval);
+    let newer = package().with_version(8);
+    for expected in [true, false] {
+        let answered = supersede_waiting(&releases, &packages, "train", &newer).await;
+        assert_eq!(answered.unwrap(), expected);
+    }
+    // A release without a version is none of the train's.
+    let recorded = Recorded::new([
+        output(state(json!({"status": "InProgress", "token": "secret"}))),
+        output(json!({"pipelineExecution": {}})),
+    ]);
+    let answered = supersede_waiting(&Releases::new(&recorded.sdk()), &packages, "train", &newer).await;
+    assert!(!answered.unwrap());
+    recorded.requests();
 }

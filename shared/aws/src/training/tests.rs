@@ -189,12 +189,14 @@ async fn an_execution_in_no_known_status_is_an_incomplete_answer() {
 }
 
 #[tokio::test]
-async fn steps_tell_what_they_registered_and_why_they_failed() {
+async fn steps_tell_what_they_registered_why_they_failed_and_how_long_they_took() {
     let package = "arn:aws:sagemaker:eu-west-1:111122223333:model-package/churn/7";
     let recorded = Recorded::new([output(json!({"PipelineExecutionSteps": [
-        {"StepName": "Train", "StepStatus": "Succeeded", "Metadata": {"TrainingJob": {"Arn": "arn:job"}}},
+        {"StepName": "Train", "StepStatus": "Succeeded", "StartTime": SECONDS, "EndTime": SECONDS + 90.0,
+         "Metadata": {"TrainingJob": {"Arn": "arn:job"}}},
         {"StepName": "Register-RegisterModel", "StepStatus": "Succeeded", "Metadata": {"RegisterModel": {"Arn": package}}},
-        {"StepName": "Evaluate", "StepStatus": "Failed", "FailureReason": "ClientError: no such file"},
+        {"StepName": "Evaluate", "StepStatus": "Failed", "StartTime": SECONDS,
+         "Metadata": {"ProcessingJob": {"Arn": "arn:job"}}, "FailureReason": "ClientError: no such file"},
     ]}))]);
     let steps = Pipelines::new(&recorded.sdk()).steps(ARN).await.unwrap();
     let step = |name: &str, status: &str, failure_reason: Option<&str>, registered: Option<&str>| Step {
@@ -202,11 +204,22 @@ async fn steps_tell_what_they_registered_and_why_they_failed() {
         status: status.to_owned(),
         failure_reason: failure_reason.map(str::to_owned),
         registered: registered.map(str::to_owned),
+        started_at: None,
+        ended_at: None,
+        trains: false,
     };
     let expected = [
-        step("Train", "Succeeded", None, None),
+        Step {
+            started_at: Some(time()),
+            ended_at: Some(time() + jiff::SignedDuration::from_secs(90)),
+            trains: true,
+            ..step("Train", "Succeeded", None, None)
+        },
         step("Register-RegisterModel", "Succeeded", None, Some(package)),
-        step("Evaluate", "Failed", Some("ClientError: no such file"), None),
+        Step {
+            started_at: Some(time()),
+            ..step("Evaluate", "Failed", Some("ClientError: no such file"), None)
+        },
     ];
     assert_eq!(steps, expected);
     insta::assert_snapshot!(recorded.requests(), @r#"

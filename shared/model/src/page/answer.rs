@@ -56,8 +56,8 @@ impl Answer {
     /// The comment in a form, trimmed; empty where there is none.
     pub(super) fn comment(body: &[u8]) -> Result<String, FormError> {
         let comment = form_urlencoded::parse(body).find(|(key, _)| key == "comment");
-        // Browsers send line ends as CR LF, but count them as one for maxlength.
-        let comment = comment.map(|(_, comment)| comment.replace("\r\n", "\n"));
+        // Browsers send line ends as CR LF, but count them as one for maxlength. A CR alone is no browser's.
+        let comment = comment.map(|(_, comment)| comment.replace("\r\n", "\n").replace('\r', "\n"));
         let comment = comment.unwrap_or_default().trim().to_owned();
         if comment.chars().count() > COMMENT_CHARS_MAX {
             return Err(FormError::TooLong);

@@ -171,6 +171,10 @@ fn answers() {
             "comment=+a%0D%0Ab+%F0%9F%9A%82+&decision=reject",
             answer(Decision::Reject, "a\nb 🚂"),
         ),
+        (
+            "decision=reject&comment=a%0D%0D%0Ab%0Dc",
+            answer(Decision::Reject, "a\n\nb\nc"),
+        ),
         ("decision=approve&decision=reject", Err(FormError::NoDecision)),
         ("decision=approve&decision=approve", Err(FormError::NoDecision)),
         ("decision=Approve", Err(FormError::NoDecision)),

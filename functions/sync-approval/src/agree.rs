@@ -1,0 +1,168 @@
+//! Has registry, pipeline and people agree on one release.
+
+use std::collections::BTreeMap;
+
+use signalbox_aws::notices::Publish;
+use signalbox_aws::registry::{ReadPackages, WritePackages};
+use signalbox_aws::releases::{AnswerApprovals, ReadApprovals, ReadReleases, StartReleases};
+use signalbox_model::decision::{Decided, Decision, TRAIN};
+use signalbox_model::mail;
+use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
+use signalbox_model::notice::Notice;
+use signalbox_model::package::{ApprovalStatus, key};
+use signalbox_model::settle::{Approval, Ending, Seen, Step, settle};
+
+use crate::{Ports, Settings};
+
+/// How many steps one event takes at most: answer, record, and see that it is so.
+const STEPS_MAX: usize = 4;
+
+/// Does what is to be done so that registry, pipeline and people agree on a release. Whether there was anything. The approval is as
+/// it was `seen`, where it was.
+pub(crate) async fn agree<R, S, E, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, S, E, N>,
+    release: &ReleaseId,
+    arn: &ModelPackageArn,
+    mut seen: Option<Seen>,
+) -> Result<bool, anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    N: Publish,
+{
+    let Ports {
+        registry,
+        releases,
+        notices,
+        ..
+    } = *ports;
+    let pipeline = &settings.release_pipeline;
+    let (model, version) = (&settings.model, arn.version());
+    let tell = async |notice: &Notice| {
+        let topic = &settings.notices_topic_arn;
+        notices.publish(topic, notice, &BTreeMap::new()).await
+    };
+    for step in 0..STEPS_MAX {
+        let package = registry.package(arn).await?;
+        let now = match seen.take() {
+            Some(seen) => Some(seen),
+            None => releases.approval_of(pipeline, release).await?,
+        };
+        let Some(approval) = now.map(|seen| Approval::read(model, &seen)) else {
+            return Ok(false);
+        };
+        match settle(
+            model,
+            &package,
+            release,
+            &approval,
+            &settings.approvers,
+            settings.approvals_needed,
+        ) {
+            Step::Undecided | Step::Settled => return Ok(step > 0),
+            Step::Answer(decided) => {
+                let approved = decided.decision == Decision::Approve;
+                let summary = decided.description();
+                let waits = releases.waiting(pipeline).await?;
+                if let Some(waits) = waits.filter(|waits| waits.release == *release) {
+                    let first = releases.answer(pipeline, &waits.token, approved, &summary).await?;
+                    tracing::info!(version = arn.label(), %release, approved, first, summary, "the pipeline was told");
+                }
+            }
+            Step::Approve { stands, lost } => {
+                if let Some(lost) = lost {
+                    tell(&crossed(model, version, &stands, &lost)).await?;
+                }
+                tracing::info!(version = arn.label(), %release, by = stands.by, "approved");
+                let metadata = stands.metadata(release, approval.ended());
+                registry
+                    .decide(arn, ApprovalStatus::Approved, &stands.description(), &metadata)
+                    .await?;
+                return Ok(true);
+            }
+            Step::Restart { stands, lost } => {
+                let reason = stands.description();
+                let anew = releases.start(pipeline, arn, Some(release), &reason).await?;
+                tracing::info!(version = arn.label(), %release, %anew, reason, "released anew, as it was approved first");
+                if let Some(lost) = lost {
+                    tell(&crossed(model, version, &stands, &lost)).await?;
+                }
+                let metadata = stands.metadata(release, approval.ended());
+                registry
+                    .decide(arn, ApprovalStatus::Approved, &reason, &metadata)
+                    .await?;
+                return Ok(true);
+            }
+            Step::End { ending, lost } => {
+                // Told first and marked then: who dies in between tells again, but nobody stays untold.
+                tell(&ended(settings, version, &ending)).await?;
+                let stands = decided(&ending);
+                if let Some(lost) = lost {
+                    tell(&crossed(model, version, &stands, &lost)).await?;
+                }
+                let (outcome, reason) = (ending.outcome().as_str(), ending.reason());
+                tracing::info!(version = arn.label(), %release, outcome, reason, "the approval has ended");
+                let mut metadata = stands.metadata(release, approval.ended());
+                metadata.insert(key::RELEASE.to_owned(), release.to_string());
+                metadata.insert(key::OUTCOME.to_owned(), outcome.to_owned());
+                metadata.insert(key::REASON.to_owned(), reason.clone());
+                let since = package
+                    .decided(model)
+                    .filter(|since| since.decision == Decision::Approve);
+                match since.filter(|_| package.decision_of(release).is_some()) {
+                    // It was written there before people could be told, and somebody has approved the version since: another
+                    // decision, whose maker would no longer be known once this is written over theirs.
+                    Some(since) => {
+                        metadata.insert(key::DECIDED_BY.to_owned(), since.by.clone());
+                        metadata.extend(since.at.map(|at| (key::DECIDED_AT.to_owned(), at.to_string())));
+                        let description = since.description();
+                        registry
+                            .decide(arn, ApprovalStatus::Approved, &description, &metadata)
+                            .await?;
+                    }
+                    None => {
+                        registry
+                            .decide(arn, ApprovalStatus::Rejected, &reason, &metadata)
+                            .await?
+                    }
+                }
+                return Ok(true);
+            }
+        }
+    }
+    tracing::warn!(version = arn.label(), %release, "not settled yet; the next event or sweep goes on");
+    Ok(true)
+}
+
+/// An ending as a decision: what ended without one is the train's.
+fn decided(ending: &Ending) -> Decided {
+    match ending {
+        Ending::Rejected(decided) => decided.clone(),
+        Ending::Superseded { at, .. } | Ending::Expired { at } | Ending::Stopped { at } => Decided {
+            decision: Decision::Reject,
+            by: TRAIN.to_owned(),
+            at: Some(*at),
+            comment: ending.reason(),
+        },
+    }
+}
+
+fn ended(settings: &Settings, version: u32, ending: &Ending) -> Notice {
+    let model = &settings.model;
+    match ending {
+        Ending::Rejected(decided) => mail::rejected(model, version, &decided.by, decided.at, &decided.comment),
+        Ending::Superseded { by, .. } => mail::superseded_by(model, version, *by),
+        Ending::Expired { at } => mail::expired(model, version, *at, &settings.approvers),
+        Ending::Stopped { .. } => mail::stopped(model, version),
+    }
+}
+
+/// For the one whose decision came second.
+fn crossed(model: &ModelName, version: u32, stands: &Decided, lost: &Decided) -> Notice {
+    let what_to_do = match stands.decision {
+        Decision::Approve => "To stop it, reject the version in the model registry: it is taken back then.",
+        Decision::Reject => "To release it after all, approve the version in the model registry again.",
+    };
+    mail::crossed(model, version, stands, lost, what_to_do)
+}
