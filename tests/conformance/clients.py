@@ -149,6 +149,14 @@ def sagemaker():
         EndpointName="no-such-endpoint", EndpointConfigName="conformance"))
 
 
+def codecommit():
+    api = client("codecommit")
+    refuses("codecommit GetCommit: none", "CommitIdDoesNotExistException", "", lambda: api.get_commit(
+        repositoryName=MODEL, commitId="0" * 40))
+    refuses("codecommit GetCommit: no repository", "RepositoryDoesNotExistException", "", lambda: api.get_commit(
+        repositoryName="no-such-repository", commitId="0" * 40))
+
+
 def codepipeline():
     api = client("codepipeline")
     state = answers("codepipeline GetPipelineState", lambda: api.get_pipeline_state(name=f"{MODEL}-release"))
@@ -244,6 +252,7 @@ def cli():
 
 
 sagemaker()
+codecommit()
 codepipeline()
 the_rest()
 cli()

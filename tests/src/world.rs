@@ -59,6 +59,30 @@ fn stack(parameters: &BTreeMap<String, String>, target: &Target) -> Result<Stack
     Ok(stack)
 }
 
+/// How the events of a function reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once, at once.
+    Once,
+    /// Twice, at once.
+    Twice,
+    /// Never: they are lost.
+    Never,
+    /// When the test lets them.
+    Held,
+}
+
+/// What a function URL answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The document.
+    pub body: String,
+}
+
 /// A stack with the real functions in it.
 pub struct World {
     inside: InProcess,
@@ -70,11 +94,16 @@ pub struct World {
     url_answers: BTreeMap<EffectId, InvocationOutcome>,
     happenings: Vec<Happening>,
     commits: u64,
+    author: String,
+    /// What the commits say; their number where nothing is set.
+    message: Option<String>,
     served: u64,
     failed: u64,
     traffic: bool,
-    /// The binary of the function whose events are delivered twice.
-    twice: Option<String>,
+    /// How the events of a function, named by its binary, reach it; at once, where nothing is said.
+    deliveries: BTreeMap<String, Delivery>,
+    /// The events that are held back, with their functions, in the order in which they were sent.
+    held: Vec<(String, Value)>,
     /// For error rates: requests are counted, not drawn.
     errors_owed: f64,
 }
@@ -123,10 +152,13 @@ impl World {
             url_answers: BTreeMap::new(),
             happenings: Vec::new(),
             commits: 0,
+            author: "Ada <ada@example.com>".into(),
+            message: None,
             served: 0,
             failed: 0,
             traffic: true,
-            twice: None,
+            deliveries: BTreeMap::new(),
+            held: Vec::new(),
             errors_owed: 0.0,
         };
         world.load_functions()?;
@@ -163,7 +195,28 @@ impl World {
 
     /// Delivers every event of a function, named by its binary, twice.
     pub fn deliver_twice(&mut self, binary: &str) {
-        self.twice = Some(binary.to_owned());
+        self.deliver(binary, Delivery::Twice);
+    }
+
+    /// Says how the events of a function, named by its binary, reach it from now on. What a schedule sends always does.
+    pub fn deliver(&mut self, binary: &str, delivery: Delivery) {
+        self.deliveries.insert(binary.to_owned(), delivery);
+    }
+
+    /// The events that are held back, in the order in which they were sent; none are then.
+    pub fn take_held(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Delivers an event that was held back.
+    ///
+    /// # Errors
+    /// Where the function fails.
+    pub fn deliver_held(&mut self, (function, event): (String, Value)) -> Result<()> {
+        let handler = self.functions.get(&function).context("no such function")?;
+        handler(event).now_or_never().context("killed by the test")??;
+        self.settle()?;
+        Ok(())
     }
 
     /// Requests that the endpoint's users made and that were answered well, and that failed.
@@ -176,6 +229,11 @@ impl World {
     #[must_use]
     pub fn happenings(&self) -> &[Happening] {
         &self.happenings
+    }
+
+    /// Says who writes the commits from now on, and with which message.
+    pub fn say(&mut self, message: &str, author: &str) {
+        (self.message, self.author) = (Some(message.to_owned()), author.to_owned());
     }
 
     /// Pushes a candidate to the main branch.
@@ -191,8 +249,11 @@ impl World {
             branch: "main".into(),
             commit: commit.clone(),
             parent,
-            author: "Ada <ada@example.com>".into(),
-            message: format!("Try number {}", self.commits),
+            author: self.author.clone(),
+            message: self
+                .message
+                .clone()
+                .unwrap_or_else(|| format!("Try number {}", self.commits)),
             zip: candidate.zip(DEFINITION)?,
         };
         self.cloud().push(push)?;
@@ -334,9 +395,20 @@ impl World {
     fn invoke(&mut self, invoke: Invoke) -> Result<()> {
         let handler = self.functions.get(&invoke.function);
         let handler = handler.ok_or_else(|| anyhow!("no function `{}`", invoke.function))?;
-        let twice = self.twice.as_deref();
-        if twice.is_some_and(|binary| invoke.function.ends_with(&format!("-{binary}"))) {
-            let _ = handler(invoke.payload.clone()).now_or_never();
+        let scheduled = invoke.payload.get("source").and_then(Value::as_str) == Some("signalbox");
+        let of_function = |(binary, _): &(&String, &Delivery)| invoke.function.ends_with(&format!("-{binary}"));
+        let delivery = self.deliveries.iter().find(of_function).map(|(_, delivery)| *delivery);
+        match delivery.filter(|_| !scheduled).unwrap_or(Delivery::Once) {
+            Delivery::Once => {}
+            Delivery::Twice => drop(handler(invoke.payload.clone()).now_or_never()),
+            Delivery::Never | Delivery::Held => {
+                if delivery == Some(Delivery::Held) {
+                    self.held.push((invoke.function, invoke.payload));
+                }
+                let done = InvocationOutcome::Answer(Value::Null);
+                self.cloud().finish_invocation(invoke.id, done);
+                return Ok(());
+            }
         }
         // Every call is answered at once, so that a future that is not ready has been killed.
         let outcome = match handler(invoke.payload).now_or_never() {
@@ -454,7 +526,8 @@ impl World {
     /// # Errors
     /// Where the function URL does not answer.
     pub fn open(&mut self, link: &str) -> Result<(u16, String)> {
-        self.request("GET", link, "")
+        let answer = self.request("GET", link, "")?;
+        Ok((answer.status, answer.body))
     }
 
     /// Decides by the link as the page's form does: the same address, POST.
@@ -463,11 +536,16 @@ impl World {
     /// Where the function URL does not answer.
     pub fn decide(&mut self, link: &str, decision: &str, comment: &str) -> Result<(u16, String)> {
         let comment = comment.replace(' ', "+");
-        self.request("POST", link, &format!("decision={decision}&comment={comment}"))
+        let answer = self.request("POST", link, &format!("decision={decision}&comment={comment}"))?;
+        Ok((answer.status, answer.body))
     }
 
-    fn request(&mut self, method: &str, link: &str, body: &str) -> Result<(u16, String)> {
-        let (path, query) = link.split_once('?').context("a link has a query")?;
+    /// Sends any request to a function URL; the body is a form's.
+    ///
+    /// # Errors
+    /// Where the function URL does not answer.
+    pub fn request(&mut self, method: &str, link: &str, body: &str) -> Result<Answer> {
+        let (path, query) = link.split_once('?').unwrap_or((link, ""));
         let function = path
             .split("/function-url/")
             .nth(1)
@@ -491,8 +569,13 @@ impl World {
         match self.url_answers.remove(&id) {
             Some(InvocationOutcome::Answer(answer)) => {
                 let status = answer.get("statusCode").and_then(Value::as_u64).unwrap_or(200);
+                let headers = answer.get("headers").cloned().unwrap_or_else(|| json!({}));
                 let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
-                Ok((u16::try_from(status)?, body.to_owned()))
+                Ok(Answer {
+                    status: u16::try_from(status)?,
+                    headers: serde_json::from_value(headers)?,
+                    body: body.to_owned(),
+                })
             }
             other => bail!("the page did not answer: {other:?}"),
         }

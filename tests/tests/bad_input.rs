@@ -129,7 +129,7 @@ fn an_event_that_is_not_understood_is_tried_again_and_then_kept() {
     let topic = format!("arn:aws:sns:eu-west-1:123456789012:{}-approval-requests", world.model());
     let junk = json!({"TopicArn": topic, "Message": "{\"approval\": \"yes\"}"});
     world.call(Service::Sns, "Publish", &junk).unwrap();
-    world.run_for(SignedDuration::from_mins(30)).unwrap();
+    world.run_for(SignedDuration::from_mins(10)).unwrap();
     let function = format!("{}-request-approval", world.model());
     assert_eq!(
         world.cloud().invocations().get(&function),

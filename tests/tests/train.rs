@@ -186,6 +186,20 @@ fn a_rejected_candidate_is_not_deployed() {
     nothing_dead(&world);
 }
 
+/// A description of several lines is refused by SageMaker, and with it was the decision.
+#[test]
+fn a_comment_of_several_lines_is_kept() {
+    let mut world = World::new(1).unwrap();
+    let link = waiting(&mut world);
+    let (status, page) = world.decide(&link, "reject", "drifts%0D%0Aon Sundays").unwrap();
+    assert_eq!(status, 200, "{page}");
+    let package = world.package(1).unwrap();
+    assert!(
+        text(&package, "ApprovalDescription").contains("drifts on Sundays"),
+        "{package}"
+    );
+}
+
 #[test]
 fn an_approval_that_nobody_gives_expires_in_both_places() {
     let mut world = serving();
