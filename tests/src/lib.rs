@@ -6,6 +6,7 @@
 
 pub mod candidate;
 pub mod connector;
+pub mod snapshot;
 pub mod world;
 
 /// Builds the workspace's binaries and returns the command that runs the local cloud with them.
