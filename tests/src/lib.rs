@@ -3,9 +3,14 @@
 //! [`world::World`] is a stack deployed to the local cloud, with the real functions in it: their SDK clients have an HTTP client
 //! ([`connector`]) that hands each request to the cloud's core, a time source that reads its virtual clock and a sleep that takes
 //! no time. Nothing waits, nothing is random but by the seed, and a whole release takes milliseconds.
+//!
+//! People meet the world by [`site::Site`], which puts its pages behind a real port, with a [`browser::Browser`].
 
+pub mod browser;
 pub mod candidate;
 pub mod connector;
+mod driver;
+pub mod site;
 pub mod snapshot;
 pub mod world;
 
