@@ -22,11 +22,13 @@
 //! | [`undo`] | taking a version back, and the link that does |
 //! | [`retention`] | which configurations and models are of no use any more |
 //! | [`retraining`] | whether a training starts without a push |
+//! | [`arrivals`] | how much new data has arrived |
 //! | [`notice`] | a message to people, fit for SNS |
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
 
+pub mod arrivals;
 pub mod capacity;
 pub mod decision;
 pub mod definition;
