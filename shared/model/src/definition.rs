@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The version of the definition's schema that SageMaker takes.
 pub const SCHEMA_VERSION: &str = "2020-12-01";
 /// The largest definition that UpdatePipeline takes, in bytes.
 pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
+/// The parameters of the data window, declared in every definition, so that whoever starts it may give them: since when and until when
+/// data counts as new, RFC 3339, empty where that is not known.
+pub const WINDOW_PARAMETERS: [&str; 2] = ["DataFrom", "DataUntil"];
 /// The file's name in the repository.
 pub const FILE_NAME: &str = "pipeline-definition.json";
 
@@ -89,6 +92,11 @@ pub fn prepare(text: &str, defaults: &Defaults) -> Result<String, DefinitionErro
             return Err(DefinitionError::Wrong(reason));
         }
     }
+    for name in WINDOW_PARAMETERS {
+        if let Some(value) = values.remove(name) {
+            parameters.push(json!({"Name": name, "Type": "String", "DefaultValue": value}));
+        }
+    }
     let text = definition.to_string();
     if text.len() > DEFINITION_BYTES_MAX {
         return Err(DefinitionError::Wrong(format!(
@@ -101,7 +109,7 @@ pub fn prepare(text: &str, defaults: &Defaults) -> Result<String, DefinitionErro
 
 impl Defaults {
     fn by_name(&self) -> BTreeMap<&'static str, Value> {
-        BTreeMap::from([
+        [
             ("RoleArn", self.role_arn.as_str().into()),
             ("ImageUri", self.image_uri.as_str().into()),
             ("InstanceType", self.instance_type.as_str().into()),
@@ -110,7 +118,10 @@ impl Defaults {
             ("ArtifactUri", self.artifact_uri.as_str().into()),
             ("AccuracyThreshold", self.accuracy_threshold.into()),
             ("ModelPackageGroupName", self.model_package_group_name.as_str().into()),
-        ])
+        ]
+        .into_iter()
+        .chain(WINDOW_PARAMETERS.map(|name| (name, "".into())))
+        .collect()
     }
 }
 
@@ -151,7 +162,32 @@ mod tests {
             .iter()
             .map(|p| &p["DefaultValue"])
             .collect();
-        assert_eq!(values, [&json!(0.85), &json!("churn"), &json!(3)]);
+        assert_eq!(
+            values,
+            [&json!(0.85), &json!("churn"), &json!(3), &json!(""), &json!("")]
+        );
+    }
+
+    #[test]
+    fn the_data_window_can_always_be_given() {
+        let required = [
+            json!({"Name": "AccuracyThreshold"}),
+            json!({"Name": "ModelPackageGroupName"}),
+        ];
+        for declared in [&[][..], &["DataFrom"], &["DataUntil", "DataFrom"]] {
+            let declared = declared.iter().map(|name| json!({"Name": name, "Type": "String"}));
+            let parameters: Vec<Value> = required.iter().cloned().chain(declared).collect();
+            let prepared = prepare(&definition(&json!(parameters)), &defaults()).unwrap();
+            let prepared: Value = serde_json::from_str(&prepared).unwrap();
+            let parameters = prepared["Parameters"].as_array().unwrap();
+            for name in WINDOW_PARAMETERS {
+                let found: Vec<_> = parameters
+                    .iter()
+                    .filter(|parameter| parameter["Name"] == name)
+                    .collect();
+                assert_eq!(found, [&json!({"Name": name, "Type": "String", "DefaultValue": ""})]);
+            }
+        }
     }
 
     #[test]
