@@ -114,12 +114,16 @@ fn the_mail_says_how_much_new_data_there_was() {
     let link = world.propose(&Candidate::of_accuracy(0.90)).unwrap();
     world.decide(&link, "approve", "").unwrap();
     world.until_outcome(1, "deployed").unwrap();
-    world.put_object("data/part-0002.csv", "label,x\n1,2\n").unwrap();
+    for part in 2..=4 {
+        world.put_object(&format!("data/part-{part:04}.csv"), "label,x\n1,2\n").unwrap();
+    }
     let asked = |world: &World| !mails(world, "approve tumour v2?").is_empty();
     world.run_until(2, "the question about v2", asked).unwrap();
     let body = &mails(&world, "approve tumour v2?")[0].body;
     for words in [
-        "1 new object since the last training",
+        "3 new objects (36 bytes) since the data of the last training",
+        "New data: from Monday 2 March 2026",
+        "v1 served then",
         "Ada <ada@example.com>",
         "Try number 1",
     ] {

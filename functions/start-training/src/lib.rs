@@ -215,12 +215,15 @@ where
     }
     lineage.codepipeline_execution = Some(execution.clone());
     lineage.data = Some(defaults.data_uri);
+    lineage.version = Some(version);
     let start = Start {
         pipeline,
         version: Some(version),
         token: &execution,
         display_name: &display_name(&commit),
         description: &lineage.to_description(),
+        // The defaults are the stack's own values.
+        parameters: &[],
     };
     let arn = pipelines.start(&start).await?;
     tracing::info!(execution = arn, version, commit, "training started");

@@ -7,7 +7,7 @@
 //! | module | what it lets one do |
 //! |---|---|
 //! | [`registry`] | read and mark versions in the model registry |
-//! | [`storage`] | read, write and count objects in S3 |
+//! | [`storage`] | read, write and list objects in S3 |
 //! | [`archive`] | unpack and pack what code travels in |
 //! | [`commits`] | read who wrote a commit, and why |
 //! | [`training`] | define, start and read SageMaker pipelines |
@@ -19,6 +19,7 @@
 //! | [`alarms`] | see whether alarms fire |
 //! | [`scaling`] | have a variant scaled |
 //! | [`notices`] | tell people |
+//! | [`counts`] | count what happens, for CloudWatch |
 //! | [`job`] | answer a CodePipeline job, exactly once and whatever happens |
 //! | [`clock`] | know the time, by the server's clock |
 //! | [`config`] | read a function's configuration from its environment |
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod commits;
 pub mod config;
 pub mod configurations;
+pub mod counts;
 pub mod endpoints;
 pub mod error;
 pub mod evidence;

@@ -10,19 +10,22 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+use jiff::Timestamp;
+use signalbox_model::arrivals::{Listed, Page};
 use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
 
 use crate::commits::{Commit, ReadCommits};
+use crate::counts::Count;
 use crate::error::{AwsError, ErrorKind};
 use crate::job::{Answer, AnswerJobs, Failure};
 use crate::macs::{GenerateMac, VerifyMac};
 use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
-use crate::storage::{CountObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
+use crate::storage::{ListObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
-pub use self::endpoints::{OneEndpoint, ScaledVariants, SomeAlarms};
+pub use self::endpoints::{FiringAlarms, OneEndpoint, ScaledVariants, SomeAlarms};
 pub use self::releases::ReleaseTrain;
 pub use self::training::{Started, Trainings};
 
@@ -166,14 +169,22 @@ impl Publish for Topics {
     }
 }
 
-/// Twin of [`S3`](crate::storage::S3).
+/// Twin of [`S3`](crate::storage::S3), with pages of ten.
 #[derive(Debug, Default)]
-pub struct Objects(Mutex<BTreeMap<String, Vec<u8>>>);
+pub struct Objects(Mutex<BTreeMap<String, (Vec<u8>, Timestamp)>>);
+
+/// How many objects the twin lists at once.
+const PAGE: usize = 10;
 
 impl Objects {
-    /// Puts an object there, by its `s3://` address.
+    /// Puts an object there, by its `s3://` address. It is as old as can be.
     pub fn put(&self, uri: &str, content: impl Into<Vec<u8>>) {
-        lock(&self.0).insert(uri.to_owned(), content.into());
+        self.put_at(uri, content, Timestamp::MIN);
+    }
+
+    /// Puts an object there that was written at that time.
+    pub fn put_at(&self, uri: &str, content: impl Into<Vec<u8>>, modified: Timestamp) {
+        lock(&self.0).insert(uri.to_owned(), (content.into(), modified));
     }
 
     /// The addresses of all objects, in order.
@@ -186,7 +197,9 @@ impl ReadObjects for Objects {
     async fn read(&self, object: &ObjectUri, bytes_max: usize) -> Result<Vec<u8>, AwsError> {
         pause().await;
         let operation = "s3:GetObject";
-        let content = lock(&self.0).get(&object.to_string()).cloned();
+        let content = lock(&self.0)
+            .get(&object.to_string())
+            .map(|(content, _)| content.clone());
         let missing = || {
             AwsError::new(
                 operation,
@@ -212,19 +225,43 @@ impl WriteObjects for Objects {
     }
 }
 
-impl CountObjects for Objects {
-    /// Every object counts as new: the twin keeps no times.
-    async fn count_newer(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        _since: jiff::Timestamp,
-        count_max: u32,
-    ) -> Result<u32, AwsError> {
+impl ListObjects for Objects {
+    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page, AwsError> {
         pause().await;
-        let prefix = format!("s3://{bucket}/{prefix}");
-        let count = lock(&self.0).keys().filter(|uri| uri.starts_with(&prefix)).count();
-        Ok(u32::try_from(count).unwrap_or(u32::MAX).min(count_max))
+        let bucket = format!("s3://{bucket}/");
+        let objects = lock(&self.0);
+        let keys = objects
+            .iter()
+            .filter_map(|(uri, object)| Some((uri.strip_prefix(&bucket)?, object)));
+        let after = |key: &str| after.is_none_or(|after| key > after);
+        let mut wanted = keys.filter(|(key, _)| key.starts_with(prefix) && after(key));
+        let listed = wanted.by_ref().take(PAGE).map(|(key, (content, modified))| Listed {
+            key: key.to_owned(),
+            bytes: content.len().try_into().unwrap_or(u64::MAX),
+            modified: *modified,
+        });
+        Ok(Page {
+            objects: listed.collect(),
+            more: wanted.next().is_some(),
+        })
+    }
+}
+
+/// Twin of [`EmbeddedMetrics`](crate::counts::EmbeddedMetrics).
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Vec<String>>);
+
+impl Tally {
+    /// What was counted so far: `METRIC Dimension=value …`.
+    pub fn counted(&self) -> Vec<String> {
+        lock(&self.0).clone()
+    }
+}
+
+impl Count for Tally {
+    fn one(&self, metric: &'static str, dimensions: &[(&'static str, &str)]) {
+        let dimensions = dimensions.iter().map(|(name, value)| format!(" {name}={value}"));
+        lock(&self.0).push(metric.to_owned() + &dimensions.collect::<String>());
     }
 }
 

@@ -308,6 +308,11 @@ mod cbor {
 
     fn write(value: &Value, bytes: &mut Vec<u8>) {
         match value {
+            // All the floats in an answer are times: seconds since the epoch, tagged so.
+            Value::Number(number) if number.is_f64() => {
+                bytes.extend([0xc1, 0xfb]);
+                bytes.extend(number.as_f64().unwrap().to_be_bytes());
+            }
             Value::Number(number) => {
                 head(0, usize::try_from(number.as_u64().unwrap()).unwrap(), bytes);
             }

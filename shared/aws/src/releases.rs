@@ -2,7 +2,7 @@
 
 use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ApprovalResult, ApprovalStatus as SdkApproval,
-    PipelineVariable,
+    PipelineVariable, StageExecutionStatus, StageState,
 };
 use jiff::Timestamp;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
@@ -77,6 +77,15 @@ pub trait ReadApprovals: Send + Sync {
     /// # Errors
     /// Whatever CodePipeline says.
     fn waiting(&self, pipeline: &str) -> impl Future<Output = Result<Option<Waiting>, AwsError>> + Send;
+}
+
+/// Lets one see whether a decision is still to come.
+pub trait ReadUndecided: Send + Sync {
+    /// A release that is on its way to its approval, or waits for it, if there is one.
+    ///
+    /// # Errors
+    /// Whatever CodePipeline says.
+    fn undecided(&self, pipeline: &str) -> impl Future<Output = Result<Option<ReleaseId>, AwsError>> + Send;
 }
 
 /// Lets one read releases.
@@ -224,6 +233,26 @@ impl ReadApprovals for Releases {
             token: token.to_owned(),
             since,
         }))
+    }
+}
+
+impl ReadUndecided for Releases {
+    async fn undecided(&self, pipeline: &str) -> Result<Option<ReleaseId>, AwsError> {
+        let answer = self.0.get_pipeline_state().name(pipeline).send().await;
+        let answer = answer.map_err(|error| AwsError::of("codepipeline:GetPipelineState", &error))?;
+        // From the first stage to the approval; what has passed that is decided.
+        let stages = answer.stage_states();
+        let approval = stages.iter().position(|stage| stage.stage_name() == Some(APPROVAL));
+        let undecided = stages.iter().take(approval.map_or(0, |approval| approval + 1));
+        let running = |stage: &&StageState| {
+            let latest = stage.latest_execution().into_iter();
+            let of = latest
+                .chain(stage.inbound_execution())
+                .chain(stage.inbound_executions());
+            of.filter(|execution| *execution.status() == StageExecutionStatus::InProgress)
+                .find_map(|execution| execution.pipeline_execution_id().parse().ok())
+        };
+        Ok(undecided.into_iter().find_map(|stage| running(&stage)))
     }
 }
 

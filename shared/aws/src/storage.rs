@@ -1,6 +1,7 @@
 //! Objects in S3.
 
 use aws_sdk_s3::primitives::ByteStream;
+use signalbox_model::arrivals::{Listed, Page};
 
 use crate::error::{AwsError, ErrorKind};
 use crate::registry::timestamp;
@@ -51,23 +52,19 @@ pub trait WriteObjects: Send + Sync {
     fn write(&self, object: &ObjectUri, content: Vec<u8>) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
-/// Lets one count objects.
-pub trait CountObjects: Send + Sync {
-    /// How many objects under the prefix are newer than `since`; stops at `count_max`, and after ten pages of a thousand.
+/// Lets one list objects.
+pub trait ListObjects: Send + Sync {
+    /// One page of the objects under the prefix, by key: at most a thousand, those after the key `after`.
     ///
     /// # Errors
     /// Whatever S3 says.
-    fn count_newer(
+    fn list(
         &self,
         bucket: &str,
         prefix: &str,
-        since: jiff::Timestamp,
-        count_max: u32,
-    ) -> impl Future<Output = Result<u32, AwsError>> + Send;
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Page, AwsError>> + Send;
 }
-
-/// How many pages of a thousand objects are read to count what is new.
-const PAGES_MAX: u32 = 10;
 
 /// S3.
 #[derive(Debug, Clone)]
@@ -107,42 +104,27 @@ impl ReadObjects for S3 {
     }
 }
 
-impl CountObjects for S3 {
-    async fn count_newer(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        since: jiff::Timestamp,
-        count_max: u32,
-    ) -> Result<u32, AwsError> {
-        let (mut count, mut token) = (0, None);
-        for _ in 0..PAGES_MAX {
-            let request = self
-                .0
-                .list_objects_v2()
-                .bucket(bucket)
-                .prefix(prefix)
-                .set_continuation_token(token.take());
-            let answer = request
-                .send()
-                .await
-                .map_err(|error| AwsError::of("s3:ListBucket", &error))?;
-            let newer = answer.contents().iter().filter(|object| {
-                // A folder that the console made is an empty object whose key ends so.
-                let folder = object.key().is_some_and(|key| key.ends_with('/'));
-                !folder
-                    && object
-                        .last_modified()
-                        .and_then(timestamp)
-                        .is_some_and(|modified| modified > since)
-            });
-            count += u32::try_from(newer.count()).unwrap_or(u32::MAX);
-            token = answer.next_continuation_token;
-            if count >= count_max || token.is_none() {
-                break;
-            }
-        }
-        Ok(count.min(count_max))
+impl ListObjects for S3 {
+    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page, AwsError> {
+        let request = self.0.list_objects_v2().bucket(bucket).prefix(prefix);
+        let answer = request.set_start_after(after.map(str::to_owned)).send().await;
+        let answer = answer.map_err(|error| AwsError::of("s3:ListBucket", &error))?;
+        let listed = |object: aws_sdk_s3::types::Object| {
+            Some(Listed {
+                modified: object.last_modified().and_then(timestamp)?,
+                bytes: object.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
+                key: object.key?,
+            })
+        };
+        Ok(Page {
+            more: answer.is_truncated() == Some(true),
+            objects: answer
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(listed)
+                .collect(),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! SageMaker pipelines: what trains.
 
-use aws_sdk_sagemaker::types::{PipelineExecutionSummary, SortOrder};
+use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder};
 use signalbox_model::training::{Execution, Status, Step};
 
 use crate::error::{AwsError, ErrorKind};
@@ -35,6 +35,8 @@ pub struct Start<'a> {
     pub display_name: &'a str,
     /// The lineage, as JSON of at most 3072 characters.
     pub description: &'a str,
+    /// Values for parameters of the definition, by their names; the others have their defaults.
+    pub parameters: &'a [(&'a str, String)],
 }
 
 /// Lets one start a training.
@@ -144,7 +146,10 @@ impl StartTrainings for Pipelines {
             .client_request_token(start.token);
         let request = request.set_pipeline_version_id(start.version);
         let request = request.pipeline_execution_display_name(start.display_name);
-        let request = request.pipeline_execution_description(start.description);
+        let mut request = request.pipeline_execution_description(start.description);
+        for (name, value) in start.parameters {
+            request = request.pipeline_parameters(Parameter::builder().name(*name).value(value).build());
+        }
         let answer = request.send().await.map_err(|error| AwsError::of(operation, &error))?;
         answer
             .pipeline_execution_arn

@@ -110,6 +110,8 @@ impl Evidence {
         let mut shown = self.clone();
         shown.lineage.codepipeline_execution = None;
         shown.lineage.handled = false;
+        shown.lineage.trained = false;
+        shown.lineage.told = None;
         // Serialising strings, numbers and maps with string keys can't fail.
         let json = serde_json::to_vec(&shown).unwrap_or_default();
         digest(&[b"signalbox evidence 1", &json])
@@ -190,11 +192,19 @@ pub fn why(lineage: &Lineage) -> String {
     let mut notes = Vec::new();
     match lineage.trigger {
         Trigger::Data => {
-            let count: Option<u64> = seen.get("newObjects").and_then(|count| count.parse().ok());
-            if let Some(count) = count {
+            let read = |name: &str| seen.get(name).and_then(|number| number.parse::<u64>().ok());
+            let (objects, size) = (read("newObjects"), read("newBytes"));
+            if let Some(objects) = objects {
                 seen.remove("newObjects");
-                let objects = if count == 1 { "object" } else { "objects" };
-                trigger = format!("{count} new {objects} since the last training");
+                seen.remove("newBytes");
+                let noun = if objects == 1 { "object" } else { "objects" };
+                let more = if seen.remove("mayBeMore").is_some() {
+                    "at least "
+                } else {
+                    ""
+                };
+                let size = size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+                trigger = format!("{more}{objects} new {noun}{size} since the data of the last training");
             }
         }
         Trigger::Schedule => {
@@ -205,8 +215,10 @@ pub fn why(lineage: &Lineage) -> String {
             }
         }
         Trigger::Drift => {
-            let said = [seen.remove("alarm"), seen.remove("reason")];
-            let said: Vec<_> = said.into_iter().flatten().collect();
+            let alarm = seen.remove("alarm");
+            let value = seen.remove("value").zip(seen.remove("threshold"));
+            let value = value.map(|(value, threshold)| format!("{value} against the threshold {threshold}"));
+            let said: Vec<_> = [alarm, value, seen.remove("reason")].into_iter().flatten().collect();
             if !said.is_empty() {
                 notes.push(said.join(": "));
             }
@@ -277,6 +289,41 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
+/// A size for people: `3.4 MB`, in powers of a thousand.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn bytes(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut units = ["bytes", "kB", "MB", "GB", "TB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if size < 999.95 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, larger);
+    }
+    if unit == "bytes" {
+        format!("{bytes} {unit}")
+    } else {
+        format!("{size:.1} {unit}")
+    }
+}
+
+/// Which data a training was for, in words, and what served then.
+#[must_use]
+pub fn asked_for(lineage: &Lineage) -> Option<String> {
+    let window = lineage.window?;
+    let from = window
+        .from
+        .map(|from| format!("from {} ", utc(from)))
+        .unwrap_or_default();
+    let champion = lineage
+        .champion
+        .map(|version| format!("; v{version} served then"))
+        .unwrap_or_default();
+    Some(format!("{from}until {}{champion}", utc(window.until)))
+}
+
 /// A text from outside as one line of at most `chars` characters: without control characters, and without those invisible ones that
 /// reorder or hide what stands around them.
 #[must_use]
@@ -303,6 +350,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lineage::Window;
 
     /// A release like many: a push, a champion, a gate of two rules.
     pub(crate) fn sample() -> Evidence {
@@ -455,12 +503,17 @@ pub(crate) mod tests {
             (
                 Data,
                 &[("newObjects", "12")],
-                "12 new objects since the last training".to_owned(),
+                "12 new objects since the data of the last training".to_owned(),
+            ),
+            (
+                Data,
+                &[("newObjects", "100"), ("newBytes", "3400000"), ("mayBeMore", "true")],
+                "at least 100 new objects (3.4 MB) since the data of the last training".to_owned(),
             ),
             (
                 Data,
                 &[("newObjects", "1"), ("dataWindow", "2026-02")],
-                "1 new object since the last training (dataWindow 2026-02)".to_owned(),
+                "1 new object since the data of the last training (dataWindow 2026-02)".to_owned(),
             ),
             (
                 Data,
@@ -487,6 +540,16 @@ pub(crate) mod tests {
                 &[("reason", "0.31 was above 0.25")],
                 format!("{drift} (0.31 was above 0.25)"),
             ),
+            (
+                Drift,
+                &[
+                    ("reason", "crossed"),
+                    ("alarm", "churn-drift"),
+                    ("value", "0.31"),
+                    ("threshold", "0.25"),
+                ],
+                format!("{drift} (churn-drift: 0.31 against the threshold 0.25: crossed)"),
+            ),
             (Drift, &[], drift.to_owned()),
             (
                 Registry,
@@ -498,6 +561,41 @@ pub(crate) mod tests {
             let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             lineage.evidence = seen.iter().map(owned).collect();
             assert_eq!(why(&lineage), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_in_times() {
+        let mut lineage = Lineage::of(Trigger::Data);
+        assert_eq!(asked_for(&lineage), None);
+        let (from, until) = ("2026-03-01T03:00:00Z", "2026-03-08T03:00:00Z");
+        lineage.window = Some(Window {
+            from: None,
+            until: until.parse().unwrap(),
+        });
+        let end = "until Sunday 8 March 2026, 03:00 UTC";
+        assert_eq!(asked_for(&lineage).as_deref(), Some(end));
+        lineage.window = Some(Window {
+            from: Some(from.parse().unwrap()),
+            until: until.parse().unwrap(),
+        });
+        lineage.champion = Some(6);
+        let whole = format!("from Sunday 1 March 2026, 03:00 UTC {end}; v6 served then");
+        assert_eq!(asked_for(&lineage), Some(whole));
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (size, expected) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (3_400_000_000, "3.4 GB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(bytes(size), expected);
         }
     }
 

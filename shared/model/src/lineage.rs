@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The longest description that StartPipelineExecution takes, in characters.
@@ -31,6 +32,12 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// Whether the train itself starts such a training, without a person.
+    #[must_use]
+    pub fn is_automatic(self) -> bool {
+        matches!(self, Self::Schedule | Self::Data | Self::Drift)
+    }
+
     /// The word that stands for the trigger in reports, metadata and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,6 +49,28 @@ impl Trigger {
             Self::Registry => "registry",
         }
     }
+}
+
+/// Which data a training is for: what has arrived after `from`, if that is known, until `until`.
+///
+/// Everything that lay there before belongs to it too, unless the scripts do otherwise: what they are told are these two times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The end of the data of the training before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// When the training was asked for. Data that arrives later is counted for the next.
+    pub until: Timestamp,
+}
+
+/// What people were told of a training that ended without a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Told {
+    /// A notice of its own, with the count of those before it that had none.
+    Notice,
+    /// Nothing yet: it is in the count of the next notice.
+    Counted,
 }
 
 /// Why a model was trained, and from what.
@@ -65,12 +94,27 @@ pub struct Lineage {
     /// Where the training data is read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// Which version of the SageMaker pipeline's definition the commit's build became.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Which data the training is for, where something else than a push asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The version that served when the training was asked for, where the train looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<u32>,
     /// What the trigger saw: the count of new objects, the alarm and its value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence: BTreeMap<String, String>,
     /// Whether the train has dealt with the execution's end, so that a sweep need not look at it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handled: bool,
+    /// Whether its training step ended well, whatever became of the model. Noted when it was dealt with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained: bool,
+    /// What people were told of its end, where it ended without a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 impl Lineage {
@@ -84,8 +128,13 @@ impl Lineage {
             message: None,
             codepipeline_execution: None,
             data: None,
+            version: None,
+            window: None,
+            champion: None,
             evidence: BTreeMap::new(),
             handled: false,
+            trained: false,
+            told: None,
         }
     }
 

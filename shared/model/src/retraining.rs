@@ -1,10 +1,57 @@
 //! Whether a training starts without a push.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::lineage::{Lineage, Trigger};
-use crate::names::digest;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::arrivals::{Arrived, Thresholds};
+use crate::evidence::{bytes, duration};
+use crate::lineage::{Lineage, Trigger, Window};
+use crate::names::{ReleaseId, digest};
 use crate::training::Execution;
+
+/// The longest text of an alarm that is kept, in characters.
+const ALARM_CHARS_MAX: usize = 500;
+/// What failures stretch, where the cool-down is shorter.
+const COOLDOWN_STRETCHED_MIN: SignedDuration = SignedDuration::from_mins(15);
+/// How far failures stretch the cool-down at most, where it is shorter itself.
+const COOLDOWN_STRETCHED_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// An alarm that fires, and what it saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
+    /// The alarm's name.
+    pub alarm: String,
+    /// CloudWatch's words for why.
+    pub reason: String,
+    /// The value that it saw last, and its threshold, where it says so.
+    pub value: Option<(String, String)>,
+    /// Since when it fires.
+    pub since: Timestamp,
+}
+
+impl Firing {
+    /// Reads what CloudWatch tells of an alarm: `reason` and `reasonData` of its state, the latter JSON with `recentDatapoints`, oldest
+    /// first, and `threshold`, for an alarm of one metric.
+    #[must_use]
+    pub fn new(alarm: &str, reason: &str, reason_data: Option<&str>, since: Timestamp) -> Self {
+        let data: Option<Value> = reason_data.and_then(|data| serde_json::from_str(data).ok());
+        let value = data.and_then(|data| {
+            let values = data.get("recentDatapoints")?.as_array()?;
+            let newest = values.iter().rev().find_map(Value::as_f64)?;
+            let threshold = data.get("threshold")?.as_f64()?;
+            Some((newest.to_string(), threshold.to_string()))
+        });
+        Self {
+            alarm: alarm.to_owned(),
+            reason: reason.chars().take(ALARM_CHARS_MAX).collect(),
+            value,
+            since,
+        }
+    }
+}
 
 /// What asks for a training.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,172 +63,321 @@ pub enum Cause {
     },
     /// New data was counted.
     Data {
-        /// How many objects are newer than the last training.
-        new_objects: u32,
-        /// How many it takes.
-        threshold: u32,
+        /// What has arrived since the data of the last training.
+        arrived: Arrived,
+        /// Whether that is all of it; otherwise there may be more.
+        whole: bool,
+        /// How much it takes.
+        thresholds: Thresholds,
+        /// The time of the look.
+        seen: Timestamp,
     },
-    /// An alarm fired.
+    /// An alarm fires.
     Drift {
-        /// The alarm's name.
-        alarm: String,
-        /// The alarm's reason, with its value.
-        reason: String,
-        /// When it fired.
-        fired: Timestamp,
+        /// Which one, and why.
+        firing: Firing,
+        /// The time at which it was heard of, or seen.
+        seen: Timestamp,
     },
+}
+
+impl Cause {
+    /// Which kind it is.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        match self {
+            Self::Schedule { .. } => Trigger::Schedule,
+            Self::Data { .. } => Trigger::Data,
+            Self::Drift { .. } => Trigger::Drift,
+        }
+    }
+
+    /// When it asks.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::Schedule { due } => *due,
+            Self::Data { seen, .. } | Self::Drift { seen, .. } => *seen,
+        }
+    }
+
+    /// What a training must have been asked for after, to have answered it.
+    fn answered_after(&self) -> Timestamp {
+        match self {
+            // Events tell whole seconds, alarms thousandths.
+            Self::Drift { firing, .. } => Timestamp::from_second(firing.since.as_second()).unwrap_or(firing.since),
+            Self::Schedule { .. } | Self::Data { .. } => self.time(),
+        }
+    }
+
+    fn evidence(&self) -> BTreeMap<String, String> {
+        let pairs = match self {
+            Self::Schedule { due } => vec![("due", due.to_string())],
+            Self::Data { arrived, whole, .. } => {
+                let mut pairs = vec![
+                    ("newObjects", arrived.objects.to_string()),
+                    ("newBytes", arrived.bytes.to_string()),
+                ];
+                if !whole {
+                    pairs.push(("mayBeMore", "true".to_owned()));
+                }
+                pairs
+            }
+            Self::Drift { firing, .. } => {
+                let mut pairs = vec![("alarm", firing.alarm.clone()), ("reason", firing.reason.clone())];
+                if let Some((value, threshold)) = &firing.value {
+                    pairs.push(("value", value.clone()));
+                    pairs.push(("threshold", threshold.clone()));
+                }
+                pairs
+            }
+        };
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+}
+
+/// What the template says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long after a training none is started here. A schedule's own rhythm is not held up by it, and each training in a row that
+    /// has failed doubles it for data and drift, up to a day: what failed is tried again, but ever more rarely.
+    pub cooldown: SignedDuration,
+    /// Whether a training may start while the version of an earlier one is not decided on yet.
+    pub while_waiting: bool,
 }
 
 /// Whether to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Start it.
-    Start {
-        /// `ClientRequestToken`: the same cause delivered twice starts one training.
-        token: String,
-        /// Its lineage, for the execution's description.
-        lineage: Lineage,
-    },
+    Start(Box<Plan>),
     /// Not now.
-    Suppressed(String),
+    Suppressed(Suppressed),
 }
 
-/// Decides, from the pipeline's executions, newest first.
+/// A training to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// `ClientRequestToken`. It follows from the training before, so that of all that asks for the next one at the same time, once or
+    /// twice, one training starts.
+    pub token: String,
+    /// What the execution is called in Studio.
+    pub display_name: String,
+    /// Its lineage, for the execution's description.
+    pub lineage: Lineage,
+}
+
+/// Why a training does not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Suppressed {
+    /// There is nothing to repeat.
+    NothingTrained,
+    /// Less data has arrived than it takes.
+    TooLittle {
+        /// How much.
+        arrived: Arrived,
+        /// How much it takes.
+        thresholds: Thresholds,
+    },
+    /// A training has been asked for since.
+    Answered {
+        /// Which one.
+        execution: String,
+    },
+    /// A training runs.
+    Running {
+        /// Which one.
+        execution: String,
+    },
+    /// A training has ended and was not judged yet.
+    NotJudged {
+        /// Which one.
+        execution: String,
+    },
+    /// A version waits for its approval, or is on its way there.
+    Waiting {
+        /// Its release.
+        release: ReleaseId,
+    },
+    /// Too soon after another training.
+    CoolingDown {
+        /// How long ago that was asked for.
+        since: SignedDuration,
+        /// How long it takes.
+        cooldown: SignedDuration,
+        /// How many in a row have failed.
+        failures: u32,
+    },
+}
+
+impl Suppressed {
+    /// The word that stands for it in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NothingTrained => "NothingTrained",
+            Self::TooLittle { .. } => "TooLittle",
+            Self::Answered { .. } => "Answered",
+            Self::Running { .. } => "Running",
+            Self::NotJudged { .. } => "NotJudged",
+            Self::Waiting { .. } => "Waiting",
+            Self::CoolingDown { .. } => "CoolingDown",
+        }
+    }
+
+    /// Whether something has asked for a training in vain. Too little data has not asked, and what is answered got one.
+    #[must_use]
+    pub fn is_in_vain(&self) -> bool {
+        !matches!(self, Self::TooLittle { .. } | Self::Answered { .. })
+    }
+}
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingTrained => f.write_str("nothing was trained yet: the first training is a push's"),
+            Self::TooLittle { arrived, thresholds } => {
+                write!(f, "{} new objects, {}", arrived.objects, bytes(arrived.bytes))?;
+                let wanted = [
+                    thresholds.objects.map(|objects| format!("{objects} objects")),
+                    thresholds.bytes.map(bytes),
+                ];
+                let wanted: Vec<String> = wanted.into_iter().flatten().collect();
+                write!(f, "; it takes {}", wanted.join(" or "))
+            }
+            Self::Answered { execution } => write!(f, "a training was asked for since: {execution}"),
+            Self::Running { execution } => write!(f, "a training is running: {execution}"),
+            Self::NotJudged { execution } => write!(f, "a training has ended and is not judged yet: {execution}"),
+            Self::Waiting { release } => write!(f, "a version waits for its approval: release {release}"),
+            Self::CoolingDown {
+                since,
+                cooldown,
+                failures,
+            } => {
+                let short = |span: &SignedDuration| duration(u64::try_from(span.as_secs()).unwrap_or(0));
+                let (since, cooldown) = (short(since), short(cooldown));
+                write!(
+                    f,
+                    "the last training was asked for {since} ago, less than the cool-down of {cooldown}"
+                )?;
+                match failures {
+                    0 => Ok(()),
+                    1 => f.write_str(", which is doubled as that one failed"),
+                    _ => write!(f, ", which is stretched as the last {failures} have failed"),
+                }
+            }
+        }
+    }
+}
+
+/// Since when data is new: the end of the data that was learnt from last. `None` where there is no such training among the
+/// executions, newest first.
 #[must_use]
-pub fn decide(cause: &Cause, executions: &[Execution], cooldown: SignedDuration, now: Timestamp) -> Decision {
+pub fn new_since(executions: &[Execution]) -> Option<Timestamp> {
+    executions
+        .iter()
+        .find(|execution| execution.has_learnt())
+        .and_then(Execution::data_until)
+}
+
+/// Decides, from the pipeline's executions, newest first. What waits for its approval is seen elsewhere, once this says to start.
+#[must_use]
+pub fn decide(cause: &Cause, executions: &[Execution], policy: &Policy) -> Decision {
+    match suppressed(cause, executions, policy) {
+        Some(suppressed) => Decision::Suppressed(suppressed),
+        None => Decision::Start(Box::new(plan(cause, executions))),
+    }
+}
+
+fn suppressed(cause: &Cause, executions: &[Execution], policy: &Policy) -> Option<Suppressed> {
     let Some(last) = executions.first() else {
-        return Decision::Suppressed("nothing was trained yet: the first training is a push's".to_owned());
+        return Some(Suppressed::NothingTrained);
     };
-    if let Cause::Data { new_objects, threshold } = cause
-        && new_objects < threshold
+    if let Cause::Data {
+        arrived, thresholds, ..
+    } = cause
+        && !thresholds.met(arrived)
     {
-        return Decision::Suppressed(format!(
-            "{new_objects} new objects of the {threshold} that start a training"
-        ));
+        let (arrived, thresholds) = (*arrived, *thresholds);
+        return Some(Suppressed::TooLittle { arrived, thresholds });
+    }
+    let now = cause.time();
+    let answered = |execution: &&Execution| {
+        let asked = execution.data_until();
+        // The same cause, delivered again: however its training went, it has had one.
+        asked == Some(now) || (execution.has_learnt() && asked >= Some(cause.answered_after()))
+    };
+    if let Some(execution) = executions.iter().find(answered) {
+        let execution = execution.arn.clone();
+        return Some(Suppressed::Answered { execution });
     }
     if let Some(running) = executions.iter().find(|execution| !execution.status.has_ended()) {
-        return Decision::Suppressed(format!("a training is running: {}", running.arn));
+        let execution = running.arn.clone();
+        return Some(Suppressed::Running { execution });
     }
-    if let Some(started) = last.started_at {
-        let since = now.duration_since(started);
+    if !policy.while_waiting && !last.lineage().handled {
+        let execution = last.arn.clone();
+        return Some(Suppressed::NotJudged { execution });
+    }
+    let rhythm = cause.trigger() == Trigger::Schedule && last.lineage().trigger == Trigger::Schedule;
+    if let Some(asked) = last.data_until().filter(|_| !rhythm) {
+        let failures = match cause {
+            Cause::Schedule { .. } => 0,
+            Cause::Data { .. } | Cause::Drift { .. } => failures_in_a_row(executions),
+        };
+        let (since, cooldown) = (now.duration_since(asked), stretched(policy.cooldown, failures));
         if since < cooldown {
-            let (since, cooldown) = (since.as_mins(), cooldown.as_mins());
-            return Decision::Suppressed(format!(
-                "the last training started {since} min ago, less than the cool-down of {cooldown} min"
-            ));
+            return Some(Suppressed::CoolingDown {
+                since,
+                cooldown,
+                failures,
+            });
         }
     }
-    // The commit is that of the version which the pipeline has now: the last push that got as far as training.
-    let pushed = executions
-        .iter()
-        .map(Execution::lineage)
-        .find(|lineage| lineage.commit.is_some());
-    let (trigger, name, evidence) = match cause {
-        Cause::Schedule { due } => (Trigger::Schedule, due.to_string(), vec![("due", due.to_string())]),
-        // However often it is counted, one training follows another.
-        Cause::Data { new_objects, .. } => (
-            Trigger::Data,
-            last.arn.clone(),
-            vec![("newObjects", new_objects.to_string())],
-        ),
-        Cause::Drift { alarm, reason, fired } => {
-            let reason = reason.chars().take(500).collect();
-            (
-                Trigger::Drift,
-                format!("{alarm} {fired}"),
-                vec![("alarm", alarm.clone()), ("reason", reason)],
-            )
-        }
-    };
+    None
+}
+
+fn failures_in_a_row(executions: &[Execution]) -> u32 {
+    let failed = executions.iter().take_while(|execution| !execution.has_learnt());
+    u32::try_from(failed.count()).unwrap_or(u32::MAX)
+}
+
+fn stretched(cooldown: SignedDuration, failures: u32) -> SignedDuration {
+    if failures == 0 {
+        return cooldown;
+    }
+    let factor = 1_i32.checked_shl(failures.min(16)).unwrap_or(i32::MAX);
+    let base = cooldown.max(COOLDOWN_STRETCHED_MIN);
+    base.saturating_mul(factor).min(base.max(COOLDOWN_STRETCHED_MAX))
+}
+
+fn plan(cause: &Cause, executions: &[Execution]) -> Plan {
+    let trigger = cause.trigger();
     let mut lineage = Lineage::of(trigger);
-    if let Some(pushed) = pushed {
-        lineage.commit = pushed.commit;
-        lineage.author = pushed.author;
-        lineage.message = pushed.message;
-        lineage.data = pushed.data;
+    // The last push that got as far as training: a green build. What was trained since passes it on.
+    let built = executions.iter().map(Execution::lineage);
+    if let Some(built) = built.into_iter().find(|lineage| lineage.commit.is_some()) {
+        lineage.commit = built.commit;
+        lineage.author = built.author;
+        lineage.message = built.message;
+        lineage.data = built.data;
+        lineage.version = built.version;
     }
-    lineage.evidence = evidence
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    let token = digest(&[b"retrain", trigger.as_str().as_bytes(), name.as_bytes()]);
-    Decision::Start { token, lineage }
+    lineage.window = Some(Window {
+        from: new_since(executions),
+        until: cause.time(),
+    });
+    lineage.evidence = cause.evidence();
+    let last = executions.first().map_or("", |last| last.arn.as_str());
+    Plan {
+        token: digest(&[b"retrain after", last.as_bytes()]),
+        display_name: format!("{}-{}", trigger.as_str(), cause.time().as_second()),
+        lineage,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::training::Status;
-
-    fn time(minutes: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
-    }
-
-    fn execution(status: Status, started: i64) -> Execution {
-        let mut lineage = Lineage::of(Trigger::Push);
-        lineage.commit = Some("0f3c".into());
-        lineage.set_commit_words(Some("Ada"), Some("Weigh recent calls more"));
-        Execution {
-            arn: format!("execution-{started}"),
-            status,
-            description: Some(lineage.to_description()),
-            started_at: Some(time(started)),
-            failure_reason: None,
-        }
-    }
-
-    fn data(new_objects: u32) -> Cause {
-        Cause::Data {
-            new_objects,
-            threshold: 10,
-        }
-    }
-
-    fn at(cause: &Cause, executions: &[Execution], now: i64) -> Decision {
-        decide(cause, executions, SignedDuration::from_mins(60), time(now))
-    }
-
-    #[test]
-    fn suppressions_say_why() {
-        let ended = execution(Status::Succeeded, 0);
-        let running = execution(Status::Executing, 0);
-        for (cause, executions, now, words) in [
-            (data(10), vec![], 100, "nothing was trained yet"),
-            (data(9), vec![ended.clone()], 100, "9 new objects of the 10"),
-            (data(10), vec![running], 100, "a training is running: execution-0"),
-            (data(10), vec![ended.clone()], 59, "59 min ago"),
-        ] {
-            let Decision::Suppressed(reason) = at(&cause, &executions, now) else {
-                panic!("{words}")
-            };
-            assert!(reason.contains(words), "{reason}");
-        }
-        assert!(
-            matches!(at(&data(10), &[ended], 60), Decision::Start { .. }),
-            "exactly at the end of the cool-down"
-        );
-    }
-
-    #[test]
-    fn one_cause_has_one_token() {
-        let executions = [execution(Status::Succeeded, 0)];
-        let token = |cause: &Cause, now| match at(cause, &executions, now) {
-            Decision::Start { token, lineage } => {
-                assert_eq!(lineage.commit.as_deref(), Some("0f3c"));
-                assert_eq!(lineage.author.as_deref(), Some("Ada"));
-                assert_eq!(lineage.message.as_deref(), Some("Weigh recent calls more"));
-                token
-            }
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            token(&data(10), 100),
-            token(&data(12), 200),
-            "counted again before anything was started"
-        );
-        let due = |minutes| Cause::Schedule { due: time(minutes) };
-        assert_eq!(token(&due(90), 100), token(&due(90), 101));
-        assert_ne!(token(&due(90), 100), token(&due(91), 100));
-        assert!((32..=128).contains(&token(&due(90), 100).len()), "what SageMaker takes");
-    }
-}
+mod tests;

@@ -57,6 +57,22 @@ impl Execution {
         Lineage::from_description(self.description.as_deref())
     }
 
+    /// Until when data belongs to it: the end of its window, or its start where it has none.
+    #[must_use]
+    pub fn data_until(&self) -> Option<jiff::Timestamp> {
+        let window = self.lineage().window;
+        window.map(|window| window.until).or(self.started_at)
+    }
+
+    /// Whether its data was learnt from, or will be, as far as is known; otherwise that data still waits for a training.
+    ///
+    /// One that was stopped counts: somebody has decided about it. One that failed counts only where its training step ended well:
+    /// then the model was not good enough, and the same data makes it no better.
+    #[must_use]
+    pub fn has_learnt(&self) -> bool {
+        self.status != Status::Failed || self.lineage().trained
+    }
+
     /// The description that notes that the train has dealt with the execution, and loses nothing of what it said before.
     #[must_use]
     pub fn handled_description(&self) -> String {

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::recorded::{Recorded, output, refusal};
+use crate::recorded::{Recorded, SECONDS, output, refusal, time};
 
 fn names() -> Vec<String> {
     vec!["churn-5xx".to_owned(), "churn-latency".to_owned()]
@@ -44,6 +44,38 @@ async fn alarms_are_read_with_their_windows() {
       ]
     }
     "#);
+}
+
+#[tokio::test]
+async fn those_that_fire_are_read_with_their_values() {
+    let reason_data = r#"{"version":"1.0","recentDatapoints":[0.31],"threshold":0.2}"#;
+    let recorded = Recorded::new([output(json!({"MetricAlarms": [
+        {"AlarmName": "churn-drift", "StateValue": "ALARM", "StateReason": "crossed", "StateReasonData": reason_data,
+         "StateUpdatedTimestamp": SECONDS + 60.0, "StateTransitionedTimestamp": SECONDS},
+        {"AlarmName": "churn-bias", "StateValue": "ALARM", "StateUpdatedTimestamp": SECONDS},
+        // Of a service that does not know the filter; and without a time.
+        {"AlarmName": "churn-quality", "StateValue": "OK", "StateUpdatedTimestamp": SECONDS},
+        {"AlarmName": "churn-odd", "StateValue": "ALARM"},
+    ]}))]);
+    let firing = Alarms::new(&recorded.sdk()).firing(&names()).await.unwrap();
+    let expected = [
+        Firing::new("churn-drift", "crossed", Some(reason_data), time()),
+        Firing::new("churn-bias", "", None, time()),
+    ];
+    assert_eq!(firing, expected);
+    assert_eq!(firing[0].value, Some(("0.31".into(), "0.2".into())));
+    insta::assert_snapshot!(recorded.requests(), @r#"
+    POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms
+    {
+      "AlarmNames": [
+        "churn-5xx",
+        "churn-latency"
+      ],
+      "StateValue": "ALARM"
+    }
+    "#);
+    let nothing = Recorded::new([]);
+    assert_eq!(Alarms::new(&nothing.sdk()).firing(&[]).await.unwrap(), []);
 }
 
 #[tokio::test]

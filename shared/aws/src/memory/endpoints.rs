@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use signalbox_model::capacity::Scaling;
 use signalbox_model::endpoint::{Configuration, Endpoint, Pending, Status, Variant};
+use signalbox_model::retraining::Firing;
 use signalbox_model::rollout::{Alarm, Update};
 
 use super::{lock, pause};
-use crate::alarms::ReadAlarms;
+use crate::alarms::{ReadAlarms, ReadFiring};
 use crate::configurations::{
     ClearConfigs, MakeConfigs, Network, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig,
 };
@@ -348,6 +349,34 @@ impl SomeAlarms {
         for alarm in lock(&self.0).iter_mut().filter(|alarm| alarm.name == name) {
             alarm.firing = firing;
         }
+    }
+}
+
+/// Twin of [`Alarms`](crate::alarms::Alarms) for those that fire.
+#[derive(Debug, Default)]
+pub struct FiringAlarms(Mutex<Vec<Firing>>);
+
+impl FiringAlarms {
+    /// Has an alarm fire.
+    pub fn fire(&self, firing: Firing) {
+        lock(&self.0).push(firing);
+    }
+
+    /// Has no alarm fire any more.
+    pub fn calm(&self) {
+        lock(&self.0).clear();
+    }
+}
+
+impl ReadFiring for FiringAlarms {
+    async fn firing(&self, names: &[String]) -> Result<Vec<Firing>, AwsError> {
+        pause().await;
+        let firing = lock(&self.0);
+        Ok(firing
+            .iter()
+            .filter(|firing| names.contains(&firing.alarm))
+            .cloned()
+            .collect())
     }
 }
 

@@ -9,7 +9,9 @@ use signalbox_model::settle::{ActionStatus, Seen};
 
 use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
-use crate::releases::{AnswerApprovals, ReadApprovals, ReadReleases, StartReleases, StartRollbacks, Waiting};
+use crate::releases::{
+    AnswerApprovals, ReadApprovals, ReadReleases, ReadUndecided, StartReleases, StartRollbacks, Waiting,
+};
 
 /// Twin of [`Releases`](crate::releases::Releases).
 #[derive(Debug, Default)]
@@ -107,6 +109,13 @@ impl StartRollbacks for ReleaseTrain {
             state.rolled_back.push((version, reason.to_owned()));
         }
         Ok(deployed.clone())
+    }
+}
+
+impl ReadUndecided for ReleaseTrain {
+    async fn undecided(&self, _pipeline: &str) -> Result<Option<ReleaseId>, AwsError> {
+        pause().await;
+        Ok(lock(&self.0).waiting.as_ref().map(|waiting| waiting.release.clone()))
     }
 }
 

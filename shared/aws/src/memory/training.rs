@@ -30,6 +30,8 @@ pub struct Started {
     pub token: String,
     /// The description.
     pub description: String,
+    /// The parameters.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Trainings {
@@ -103,6 +105,11 @@ impl StartTrainings for Trainings {
             version: start.version,
             token: start.token.to_owned(),
             description: start.description.to_owned(),
+            parameters: start
+                .parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
         });
         let execution = Execution {
             arn: arn.clone(),

@@ -204,6 +204,48 @@ fn what_waits_hides_its_token() {
 }
 
 #[tokio::test]
+async fn undecided_is_what_has_not_passed_the_approval() {
+    let stage = |name: &str, member: &str, status: &str| {
+        let execution = json!({"pipelineExecutionId": RELEASE, "status": status});
+        let several = member == "inboundExecutions";
+        json!({"stageName": name, member: if several { json!([execution]) } else { execution }})
+    };
+    let latest = |name: &str, status: &str| stage(name, "latestExecution", status);
+    for (stages, expected) in [
+        (json!([latest("Source", "InProgress"), {"stageName": "Approve"}]), true),
+        (
+            json!([latest("Source", "Succeeded"), latest("Approve", "InProgress")]),
+            true,
+        ),
+        (
+            json!([{"stageName": "Source"}, stage("Approve", "inboundExecution", "InProgress")]),
+            true,
+        ),
+        (
+            json!([stage("Source", "inboundExecutions", "InProgress"), {"stageName": "Approve"}]),
+            true,
+        ),
+        (
+            json!([latest("Source", "Succeeded"), latest("Approve", "Succeeded")]),
+            false,
+        ),
+        (json!([latest("Source", "Failed"), latest("Approve", "Stopped")]), false),
+        // Decided, and on its way to the endpoint.
+        (
+            json!([{"stageName": "Source"}, latest("Approve", "Succeeded"), latest("Deploy", "InProgress")]),
+            false,
+        ),
+        (json!([]), false),
+    ] {
+        let recorded = Recorded::new([output(json!({"stageStates": stages}))]);
+        let undecided = Releases::new(&recorded.sdk()).undecided("train").await.unwrap();
+        assert_eq!(undecided, expected.then(release), "{stages}");
+        let request = "POST / CodePipeline_20150709.GetPipelineState\n{\n  \"name\": \"train\"\n}";
+        assert_eq!(recorded.requests(), request);
+    }
+}
+
+#[tokio::test]
 async fn a_release_names_its_version() {
     let variables = |variables: Value| json!({"pipelineExecution": {"variables": variables}});
     let table = [

@@ -1,5 +1,5 @@
 use super::*;
-use crate::recorded::{Answer, Recorded, text, time};
+use crate::recorded::{Answer, Recorded, text};
 
 fn object() -> ObjectUri {
     ObjectUri::parse("s3://artifacts/churn/evaluation report.json").unwrap()
@@ -68,80 +68,31 @@ fn page(objects: &[(&str, &str)], next: Option<&str>) -> Answer {
 }
 
 const BEFORE: &str = "2026-03-20T09:46:40.000Z";
-const AFTER: &str = "2026-03-20T09:46:41.000Z";
+const AFTER: &str = "2026-03-20T09:46:41.500Z";
 
 #[tokio::test]
-async fn what_is_newer_is_counted_over_all_pages() {
+async fn a_page_is_listed() {
     let recorded = Recorded::new([
-        page(
-            &[("data/", AFTER), ("data/1.csv", BEFORE), ("data/2.csv", AFTER)],
-            Some("more/+="),
-        ),
-        page(
-            &[("data/3.csv", AFTER), ("data/4.csv", "2026-03-20T09:46:40.500Z")],
-            None,
-        ),
+        page(&[("data/", BEFORE), ("data/a b.csv", AFTER)], Some("more/+=")),
+        page(&[], None),
     ]);
-    let count = S3::new(&recorded.sdk()).count_newer("lake", "data/", time(), 100).await;
-    assert_eq!(count.unwrap(), 2);
+    let s3 = S3::new(&recorded.sdk());
+    let first = s3.list("lake", "data/", None).await.unwrap();
+    let object = |key: &str, modified: &str| Listed {
+        key: key.to_owned(),
+        bytes: 1,
+        modified: modified.parse().unwrap(),
+    };
+    let expected = Page {
+        objects: vec![object("data/", BEFORE), object("data/a b.csv", AFTER)],
+        more: true,
+    };
+    assert_eq!(first, expected);
+    let second = s3.list("lake", "data/", Some("data/a b.csv")).await.unwrap();
+    assert_eq!(second, Page::default());
     insta::assert_snapshot!(recorded.requests(), @r"
     GET /lake/?list-type=2&prefix=data%2F
 
-    GET /lake/?list-type=2&prefix=data%2F&continuation-token=more%2F%2B%3D
+    GET /lake/?list-type=2&prefix=data%2F&start-after=data%2Fa%20b.csv
     ");
-}
-
-#[tokio::test]
-async fn counting_stops_at_its_bounds() {
-    let full = page(
-        &[("data/1.csv", AFTER), ("data/2.csv", AFTER), ("data/3.csv", AFTER)],
-        Some("more"),
-    );
-    let old = page(&[("data/0.csv", BEFORE)], Some("more"));
-    let pages = |page: &Answer, count: usize| vec![page.clone(); count];
-    let table = [
-        // (the pages that are read, at most, counted)
-        (pages(&full, 1), 1, 1),
-        (pages(&full, 1), 3, 3),
-        (pages(&full, 2), 4, 4),
-        (pages(&old, 10), 1, 0),
-        (pages(&full, 10), u32::MAX, 30),
-        (vec![page(&[], None)], 5, 0),
-    ];
-    for (answers, count_max, expected) in table {
-        let recorded = Recorded::new(answers);
-        let count = S3::new(&recorded.sdk())
-            .count_newer("lake", "data/", time(), count_max)
-            .await;
-        assert_eq!(count.unwrap(), expected, "at most {count_max}");
-        recorded.requests();
-    }
-}
-
-#[tokio::test]
-async fn failures_are_told_apart() {
-    for (status, code, expected) in [
-        (404, "NoSuchKey", ErrorKind::NotFound),
-        (404, "NoSuchBucket", ErrorKind::NotFound),
-        (503, "SlowDown", ErrorKind::Transient),
-        (400, "ThrottlingException", ErrorKind::Transient),
-        (403, "AccessDenied", ErrorKind::Denied),
-    ] {
-        let answer = Answer::Refusal(status, code, "no".to_owned());
-        let recorded = Recorded::new([answer.clone(), answer.clone(), answer]);
-        let s3 = S3::new(&recorded.sdk());
-        let errors = [
-            s3.read(&object(), 1).await.unwrap_err(),
-            s3.write(&object(), vec![1]).await.unwrap_err(),
-            s3.count_newer("lake", "data/", time(), 1).await.unwrap_err(),
-        ];
-        for error in errors {
-            assert_eq!(
-                (error.kind, error.code.as_str(), error.message.as_str()),
-                (expected, code, "no"),
-                "{error}"
-            );
-        }
-        recorded.requests();
-    }
 }

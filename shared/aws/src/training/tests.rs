@@ -109,9 +109,17 @@ async fn a_training_starts_with_its_token_and_lineage() {
         token: TOKEN,
         display_name: "push-4a5b6c7",
         description: r#"{"trigger":"push"}"#,
+        parameters: &[
+            ("DataFrom", String::new()),
+            ("DataUntil", "2026-03-08T03:00:00Z".into()),
+        ],
     };
     assert_eq!(pipelines.start(&start).await.unwrap(), ARN);
-    let newest = Start { version: None, ..start };
+    let newest = Start {
+        version: None,
+        parameters: &[],
+        ..start
+    };
     assert_eq!(pipelines.start(&newest).await.unwrap(), ARN);
     insta::assert_snapshot!(recorded.requests(), @r#"
     POST / SageMaker.StartPipelineExecution
@@ -120,6 +128,16 @@ async fn a_training_starts_with_its_token_and_lineage() {
       "PipelineExecutionDescription": "{\"trigger\":\"push\"}",
       "PipelineExecutionDisplayName": "push-4a5b6c7",
       "PipelineName": "churn",
+      "PipelineParameters": [
+        {
+          "Name": "DataFrom",
+          "Value": ""
+        },
+        {
+          "Name": "DataUntil",
+          "Value": "2026-03-08T03:00:00Z"
+        }
+      ],
       "PipelineVersionId": 7
     }
 
@@ -318,6 +336,7 @@ async fn failures_are_told_apart() {
             token: TOKEN,
             display_name: "name",
             description: "{}",
+            parameters: &[],
         };
         let errors = [
             pipelines.define("churn", "{}", ROLE, TOKEN).await.unwrap_err(),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::text::{Text, plain};
 use crate::decision::{Decided, approvals, quorum};
-use crate::evidence::{Evidence, duration, number, utc, why};
+use crate::evidence::{Evidence, asked_for, duration, number, utc, why};
 use crate::names::ModelName;
 use crate::notice::Notice;
 
@@ -137,6 +137,7 @@ fn shown(text: &mut Text, evidence: &Evidence) {
     text.optional("Author", lineage.author.as_deref().unwrap_or_default());
     text.quote("Message", lineage.message.as_deref().unwrap_or_default());
     text.optional("Data", lineage.data.as_deref().unwrap_or_default());
+    text.optional("New data", &asked_for(lineage).unwrap_or_default());
     if let Some(seconds) = evidence.trained_seconds {
         text.item("Training took", &duration(seconds));
     }

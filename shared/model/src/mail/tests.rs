@@ -50,9 +50,16 @@ fn later_requests() {
     for (key, value) in [
         ("alarm", "churn-drift"),
         ("reason", "1 datapoint [0.31] was greater than the threshold (0.25)"),
+        ("value", "0.31"),
+        ("threshold", "0.25"),
     ] {
         evidence.lineage.evidence.insert(key.into(), value.into());
     }
+    evidence.lineage.window = Some(crate::lineage::Window {
+        from: "2026-02-22T03:00:00Z".parse().ok(),
+        until: "2026-03-01T03:00:00Z".parse().unwrap(),
+    });
+    evidence.lineage.champion = Some(6);
     let votes = [vote(
         Decision::Approve,
         "grace@example.com",

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::chart::charts_section;
 use super::{COMMENT_CHARS_MAX, Page, document, line, lines, votes_section, when};
 use crate::decision::{Decided, Decision, approvals, quorum};
-use crate::evidence::{Direction, Evidence, Row, duration, number, signed, why};
+use crate::evidence::{Direction, Evidence, Row, asked_for, duration, number, signed, why};
 use crate::metrics::Metrics;
 
 /// How many metrics the page lists.
@@ -157,6 +157,7 @@ fn why_section(evidence: &Evidence) -> Markup {
                 @if let Some(author) = &lineage.author { dt { "Author" } dd { (line(author)) } }
                 @if let Some(message) = &lineage.message { dt { "Message" } dd.lines { (lines(message)) } }
                 @if let Some(data) = &lineage.data { dt { "Data" } dd { code { (line(data)) } } }
+                @if let Some(window) = asked_for(lineage) { dt { "New data" } dd { (window) } }
                 @if let Some(seconds) = evidence.trained_seconds { dt { "Training took" } dd { (duration(seconds)) } }
             }
         }
