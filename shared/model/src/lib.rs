@@ -23,12 +23,15 @@
 //! | [`retention`] | which configurations and models are of no use any more |
 //! | [`retraining`] | whether a training starts without a push |
 //! | [`arrivals`] | how much new data has arrived |
+//! | [`build`] | the build of a commit that is not released: whether it is due, and how it ended |
+//! | [`pull_request`] | what a pull request is told of it |
 //! | [`notice`] | a message to people, fit for SNS |
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
 
 pub mod arrivals;
+pub mod build;
 pub mod capacity;
 pub mod decision;
 pub mod definition;
@@ -46,6 +49,7 @@ pub mod names;
 pub mod notice;
 pub mod package;
 pub mod page;
+pub mod pull_request;
 pub mod reconcile;
 pub mod retention;
 pub mod retraining;

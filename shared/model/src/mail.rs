@@ -3,11 +3,13 @@
 //! Texts from outside (commit messages, metric names, comments) are put on one line and their addresses are broken, so that nobody
 //! who can write a commit can write a second link into an approval mail.
 
+mod action;
 mod approval;
 mod rollout;
 mod text;
 mod training;
 
+pub use action::{FailedAction, action_failed};
 pub use approval::{Occasion, approval_request, automatic, crossed, expired, rejected, stopped, superseded_by};
 pub use rollout::{
     TakeBack, TakenBack, deployed, not_scaled, release_failed, rollback_failed, rolled_back, rollout_started,

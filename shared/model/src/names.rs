@@ -197,13 +197,12 @@ impl ModelPackageArn {
     /// Where a person sees the endpoint of that name: the address of SageMaker's console.
     #[must_use]
     pub fn endpoint_console_url(&self, endpoint: &str) -> String {
-        let region = &self.region;
-        let domain = match self.partition.as_str() {
-            "aws-cn" => "console.amazonaws.cn",
-            "aws-us-gov" => "console.amazonaws-us-gov.com",
-            _ => "console.aws.amazon.com",
+        let console = Console {
+            partition: self.partition.clone(),
+            region: self.region.clone(),
         };
-        format!("https://{region}.{domain}/sagemaker/home?region={region}#/endpoints/{endpoint}")
+        let region = &self.region;
+        format!("{console}/sagemaker/home?region={region}#/endpoints/{endpoint}")
     }
 
     /// Another version of the same group.
@@ -372,6 +371,115 @@ impl fmt::Display for ReleaseId {
     }
 }
 
+/// A commit, by its full id: 40 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommitId(String);
+
+impl CommitId {
+    /// The whole id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight characters, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+
+    /// The `idempotencyToken` that starts the commit's build. CodeBuild is idempotent on it for five minutes.
+    #[must_use]
+    pub fn build_token(&self) -> String {
+        format!("check-{self}")
+    }
+}
+
+impl FromStr for CommitId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(NameError::new(text, "a commit's full id: 40 hex digits"))
+        }
+    }
+}
+
+impl TryFrom<String> for CommitId {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<CommitId> for String {
+    fn from(id: CommitId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The console of a Region, as the addresses that people open begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    partition: String,
+    region: String,
+}
+
+impl Console {
+    /// Where a person sees one execution of a pipeline of CodePipeline.
+    #[must_use]
+    pub fn pipeline_execution_url(&self, pipeline: &str, execution: &str) -> String {
+        let region = &self.region;
+        format!("{self}/codesuite/codepipeline/pipelines/{pipeline}/executions/{execution}/timeline?region={region}")
+    }
+
+    /// Where a person reads what a Lambda function has logged.
+    #[must_use]
+    pub fn function_log_url(&self, function: &str) -> String {
+        // The console has what stands behind `#` percent-encoded twice, with `$` for `%`; names of functions have no character that
+        // would be, but the group's slashes are.
+        let region = &self.region;
+        format!("{self}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/$252Faws$252Flambda$252F{function}")
+    }
+}
+
+impl FromStr for Console {
+    type Err = NameError;
+
+    /// The console of the Region that an ARN is of.
+    fn from_str(arn: &str) -> Result<Self, NameError> {
+        let mut parts = arn.split(':');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("arn"), Some(partition), Some(_), Some(region)) if !region.is_empty() => Ok(Self {
+                partition: partition.to_owned(),
+                region: region.to_owned(),
+            }),
+            _ => Err(NameError::new(arn, "an ARN with a Region")),
+        }
+    }
+}
+
+impl fmt::Display for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = match self.partition.as_str() {
+            "aws-cn" => "console.amazonaws.cn",
+            "aws-us-gov" => "console.amazonaws-us-gov.com",
+            _ => "console.aws.amazon.com",
+        };
+        write!(f, "https://{}.{domain}", self.region)
+    }
+}
+
 /// The SHA-256 of the parts as 64 lower-case hex digits, each part preceded by its length so that no two lists collide.
 #[must_use]
 pub fn digest(parts: &[&[u8]]) -> String {
@@ -483,6 +591,49 @@ mod tests {
             None,
             "another model, called churn-v2"
         );
+    }
+
+    #[test]
+    fn commits() {
+        let id = "0F3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a";
+        let commit: CommitId = id.parse().unwrap();
+        assert_eq!((commit.short(), commit.as_str()), ("0f3c2b1a", &*id.to_lowercase()));
+        for bad in [
+            "",
+            "main",
+            "0f3c2b1a",
+            &"g".repeat(40),
+            &"a".repeat(41),
+            &"é".repeat(20),
+        ] {
+            assert!(bad.parse::<CommitId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn consoles() {
+        for (arn, expected) in [
+            (
+                "arn:aws:sns:eu-west-1:123456789012:t",
+                "https://eu-west-1.console.aws.amazon.com",
+            ),
+            (
+                "arn:aws-cn:sns:cn-north-1:123456789012:t",
+                "https://cn-north-1.console.amazonaws.cn",
+            ),
+            (
+                "arn:aws-us-gov:sns:us-gov-west-1:123456789012:t",
+                "https://us-gov-west-1.console.amazonaws-us-gov.com",
+            ),
+        ] {
+            assert_eq!(
+                arn.parse::<Console>().map(|console| console.to_string()),
+                Ok(expected.to_owned())
+            );
+        }
+        for bad in ["", "topic", "arn:aws:s3:::bucket"] {
+            assert!(bad.parse::<Console>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::build::{self, tests::build};
 use crate::decision::{Decided, Decision};
 use crate::evidence::tests::sample;
 use crate::evidence::{Champion, Evidence};
@@ -335,6 +336,41 @@ prop_compose! {
     }
 }
 
+const EXECUTION: &str = "https://eu-west-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/churn-train/executions/01234567-89ab-cdef-0123-456789abcdef/timeline?region=eu-west-1";
+const FUNCTION_LOG: &str = "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Flambda$252Fchurn-start-training";
+
+fn failed_action<'a>(stage: &'a str, action: &'a str) -> FailedAction<'a> {
+    FailedAction {
+        pipeline: "churn-train",
+        stage,
+        action,
+        reason: None,
+        build: None,
+        log_url: None,
+        execution_url: EXECUTION,
+    }
+}
+
+#[test]
+fn pushes_that_are_not_trained() {
+    let build = build(build::Status::Failed);
+    let notices = [
+        FailedAction {
+            reason: Some("Build terminated with state: FAILED"),
+            build: Some(&build),
+            ..failed_action("Build", "Build")
+        },
+        FailedAction {
+            reason: Some("ConfigurationError: the build has no pipeline-definition.json"),
+            log_url: Some(FUNCTION_LOG),
+            ..failed_action("Train", "StartTraining")
+        },
+        failed_action("Source", "Source"),
+    ];
+    let notices = notices.map(|failed| full(&action_failed(&churn(), &failed)));
+    insta::assert_snapshot!(notices.join("\n----\n"));
+}
+
 fn any_occasion() -> impl Strategy<Value = Occasion> {
     prop_oneof![
         Just(Occasion::First),
@@ -374,6 +410,26 @@ proptest! {
         let links = notice.body().lines().filter(|line| *line == LINK).count();
         prop_assert_eq!(links, 1);
         prop_assert_eq!(notice.body().matches("://").count(), 1);
+    }
+
+    #[test]
+    fn what_fails_writes_no_link(evidence in any_evidence(), says in proptest::collection::vec("(?s)(https://|.){0,900}", 0..3),
+                                 reason in "(?s)(https://|.){0,900}", name in "(?s)(https://|.){0,90}", log in "https://.{0,90}") {
+        let mut failed = build(build::Status::Failed);
+        failed.phases[1].says = says;
+        (failed.phases[1].name, failed.log_url) = (name.clone(), Some(log));
+        let links = failed.log_url.as_deref().and_then(build::safe_url).map_or(1, |_| 2);
+        let action = FailedAction {
+            reason: Some(&reason),
+            build: Some(&failed),
+            ..failed_action(&name, &name)
+        };
+        let notice = action_failed(&evidence.model, &action);
+        subject_fits(&notice)?;
+        prop_assert_eq!(notice.body().matches("://").count(), links, "{}", notice.body());
+        for line in notice.body().lines().filter(|line| !line.starts_with("https://")) {
+            prop_assert!(line.chars().count() <= COLUMNS, "{:?}", line);
+        }
     }
 
     #[test]
