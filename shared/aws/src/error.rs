@@ -136,6 +136,8 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "DependencyTimeoutException" => ErrorKind::Transient,
         "NoSuchKey" | "NoSuchBucket" | "NotFound" => ErrorKind::NotFound,
         _ if code.starts_with("ResourceNotFound") || code.ends_with("NotFoundException") => ErrorKind::NotFound,
+        // CodeCommit's.
+        _ if code.ends_with("DoesNotExistException") => ErrorKind::NotFound,
         _ => ErrorKind::Other,
     }
 }
@@ -193,6 +195,7 @@ mod tests {
             ),
             ("ResourceNotFound", "Model Package … was not found", ErrorKind::NotFound),
             ("PipelineNotFoundException", "", ErrorKind::NotFound),
+            ("PullRequestDoesNotExistException", "", ErrorKind::NotFound),
             ("InvalidApprovalTokenException", "", ErrorKind::Other),
         ];
         for (code, message, expected) in table {

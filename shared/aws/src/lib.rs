@@ -10,6 +10,8 @@
 //! | [`storage`] | read, write and list objects in S3 |
 //! | [`archive`] | unpack and pack what code travels in |
 //! | [`commits`] | read who wrote a commit, and why |
+//! | [`builds`] | start and read the builds of CodeBuild |
+//! | [`pull_requests`] | read pull requests, and say something on them |
 //! | [`training`] | define, start and read SageMaker pipelines |
 //! | [`releases`] | start the release and the rollback pipeline; read and answer an approval |
 //! | [`evidence`] | gather what a decision about a version rests on |
@@ -28,6 +30,7 @@
 
 pub mod alarms;
 pub mod archive;
+pub mod builds;
 pub mod clock;
 pub mod commits;
 pub mod config;
@@ -40,6 +43,7 @@ pub mod job;
 pub mod macs;
 pub mod memory;
 pub mod notices;
+pub mod pull_requests;
 #[cfg(test)]
 mod recorded;
 pub mod registry;

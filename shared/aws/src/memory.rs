@@ -2,7 +2,9 @@
 //!
 //! They keep what they are given and answer from it; where the real service would refuse, they refuse.
 
+mod builds;
 mod endpoints;
+mod pull_requests;
 mod releases;
 mod training;
 
@@ -25,7 +27,9 @@ use crate::notices::Publish;
 use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_found};
 use crate::storage::{ListObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
+pub use self::builds::ProjectBuilds;
 pub use self::endpoints::{FiringAlarms, OneEndpoint, ScaledVariants, SomeAlarms};
+pub use self::pull_requests::SomePullRequests;
 pub use self::releases::ReleaseTrain;
 pub use self::training::{Started, Trainings};
 
