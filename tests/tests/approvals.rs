@@ -115,7 +115,9 @@ fn the_mail_says_how_much_new_data_there_was() {
     world.decide(&link, "approve", "").unwrap();
     world.until_outcome(1, "deployed").unwrap();
     for part in 2..=4 {
-        world.put_object(&format!("data/part-{part:04}.csv"), "label,x\n1,2\n").unwrap();
+        world
+            .put_object(&format!("data/part-{part:04}.csv"), "label,x\n1,2\n")
+            .unwrap();
     }
     let asked = |world: &World| !mails(world, "approve tumour v2?").is_empty();
     world.run_until(2, "the question about v2", asked).unwrap();

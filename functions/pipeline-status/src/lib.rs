@@ -1,13 +1,14 @@
 //! pipeline-status: judges what a training has registered.
 //!
-//! Woken by the end of a SageMaker pipeline execution, and by a sweep over the recent ones, because SageMaker's events may be
-//! lost. A version that passes the threshold and the gate has its release started; another is rejected; where nothing was
+//! Woken by the end of a SageMaker pipeline execution, by a version that something else has registered, and by a sweep over the
+//! recent ones of both, because SageMaker's events may be lost. A version that passes the threshold and the gate has its release started; another is rejected; where nothing was
 //! registered, somebody is told why. That an execution was dealt with is noted in its description, last of all: until then, running
 //! it again does the same again.
 
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
@@ -22,16 +23,21 @@ use signalbox_aws::storage::{ObjectUri, ReadObjects, S3};
 use signalbox_aws::training::{ListTrainings, NoteTrainings, Pipelines, ReadTrainings};
 use signalbox_model::event::Event;
 use signalbox_model::evidence::{Champion, why};
+use signalbox_model::failures::{self, Telling};
 use signalbox_model::gate;
-use signalbox_model::lineage::Lineage;
+use signalbox_model::lineage::{Lineage, Told};
 use signalbox_model::mail;
 use signalbox_model::metrics::Metrics;
 use signalbox_model::names::{ModelName, ModelPackageArn};
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key, metadata_value};
-use signalbox_model::training::{Ending, ending, trained_seconds};
+use signalbox_model::training::{Ending, Execution, ending, has_trained, trained_seconds};
 
-/// How many of the newest executions a sweep looks at: more than can end between two sweeps.
-const SWEPT_MAX: u8 = 20;
+/// How many of the newest executions a sweep looks at: as many as one call lists. A training of days is among them, however many came
+/// after it, unless those were a hundred.
+const SWEPT_MAX: u8 = 100;
+/// How many of the newest versions a sweep looks at, and how old they may be: what waits longer unjudged was looked at before.
+const VERSIONS_SWEPT_MAX: u8 = 20;
+const VERSIONS_SWEPT_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -116,6 +122,12 @@ struct ExecutionEnded {
     pipeline_execution_arn: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PackageChanged {
+    model_package_arn: ModelPackageArn,
+}
+
 /// Handles one event.
 ///
 /// # Errors
@@ -138,6 +150,10 @@ where
             let ExecutionEnded { pipeline_execution_arn } = event.detail()?;
             settle(settings, ports, &pipeline_execution_arn).await?;
         }
+        ("aws.sagemaker", "SageMaker Model Package State Change") => {
+            let PackageChanged { model_package_arn } = event.detail()?;
+            registered(settings, ports, &model_package_arn).await?;
+        }
         ("signalbox", "Sweep") => {
             for execution in ports.pipelines.executions(settings.model.as_str(), SWEPT_MAX).await? {
                 if execution.status.has_ended() && !execution.lineage().handled {
@@ -145,10 +161,46 @@ where
                     settle(settings, ports, &execution.arn).await?;
                 }
             }
+            let group = settings.model.as_str();
+            for summary in ports.registry.newest_packages(group, None, VERSIONS_SWEPT_MAX).await? {
+                let age = event.time.zip(summary.created_at);
+                let recent = age.is_none_or(|(now, created)| now.duration_since(created) < VERSIONS_SWEPT_AGE);
+                if recent && summary.approval != ApprovalStatus::Rejected {
+                    registered(settings, ports, &summary.arn).await?;
+                }
+            }
         }
         _ => return Err(event.unknown().into()),
     }
     Ok(Value::Null)
+}
+
+/// Judges a version that nobody's execution of the model's pipeline has registered: a notebook, another pipeline, another orchestrator.
+async fn registered<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    arn: &ModelPackageArn,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    O: ReadObjects,
+    S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    N: Publish,
+{
+    if arn.group() != settings.model.as_str() {
+        tracing::info!(version = arn.label(), "a version of another group");
+        return Ok(());
+    }
+    let package = ports.registry.package(arn).await?;
+    if package.metadata.contains_key(key::GATE) || package.outcome().is_some() {
+        return Ok(());
+    }
+    let own = format!(":pipeline/{}/execution/", settings.model);
+    if package.generated_by.as_deref().is_some_and(|by| by.contains(&own)) {
+        tracing::info!(version = arn.label(), "the end of its execution will judge it");
+        return Ok(());
+    }
+    judge(settings, ports, arn, &package.lineage(), None).await
 }
 
 /// Deals with the end of one execution.
@@ -158,7 +210,7 @@ async fn settle<P, R, O, S, N>(
     arn: &str,
 ) -> Result<(), anyhow::Error>
 where
-    P: ReadTrainings + NoteTrainings,
+    P: ReadTrainings + ListTrainings + NoteTrainings,
     R: ReadPackages + WritePackages,
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
@@ -171,46 +223,85 @@ where
         return Ok(());
     }
     let steps = ports.pipelines.steps(arn).await?;
-    let (step, reason) = match ending(&execution, &steps) {
+    let reason = match ending(&execution, &steps) {
         Ending::Running => return Ok(()),
         Ending::Registered(packages) => {
             for package in packages {
                 judge(settings, ports, &package, &lineage, trained_seconds(&steps)).await?;
             }
-            (None, None)
+            None
         }
-        Ending::Nothing => (
+        Ending::Nothing => Some((
             None,
-            Some("the pipeline ended well but registered no version".to_owned()),
-        ),
-        Ending::Failed { step, reason } => (step, Some(reason)),
-        Ending::Stopped => (None, Some("somebody stopped the execution".to_owned())),
+            "the pipeline ended well but registered no version".to_owned(),
+            None,
+        )),
+        Ending::Failed { step, reason, job } => Some((step, reason, job)),
+        Ending::Stopped => Some((None, "somebody stopped the execution".to_owned(), None)),
     };
-    if let Some(mut reason) = reason {
-        let (trigger, commit) = (lineage.trigger, lineage.commit.as_deref());
-        let numbers = numbers_of(settings, ports, arn, &mut reason).await?;
-        let notice = mail::training_failed(
-            &settings.model,
-            trigger,
-            commit,
-            step.as_deref(),
-            &reason,
-            numbers.as_ref(),
-            arn,
-        );
-        ports
-            .notices
-            .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
-            .await?;
-        tracing::info!(
-            execution = arn,
-            step,
-            reason,
-            "told that a training ended without a version"
-        );
-    }
-    ports.pipelines.describe(arn, &execution.handled_description()).await?;
+    let told = match reason {
+        None => None,
+        Some((step, reason, job)) => Some(tell(settings, ports, &execution, step, reason, job).await?),
+    };
+    let description = execution.handled_description(has_trained(&steps), told);
+    ports.pipelines.describe(arn, &description).await?;
     Ok(())
+}
+
+/// Tells that a training ended without a version, unless it is one of many.
+async fn tell<P, R, O, S, N>(
+    settings: &Settings,
+    ports: &Ports<'_, P, R, O, S, N>,
+    execution: &Execution,
+    step: Option<String>,
+    mut reason: String,
+    job: Option<String>,
+) -> Result<Told, anyhow::Error>
+where
+    P: ListTrainings,
+    O: ReadObjects,
+    N: Publish,
+{
+    let lineage = execution.lineage();
+    let others = if lineage.trigger.is_automatic() {
+        ports.pipelines.executions(settings.model.as_str(), SWEPT_MAX).await?
+    } else {
+        Vec::new()
+    };
+    let arn = execution.arn.as_str();
+    let telling = failures::decide(execution, &others);
+    let row = match telling {
+        Telling::Count => {
+            tracing::warn!(
+                execution = arn,
+                step,
+                reason,
+                "a training failed again; it is only counted"
+            );
+            return Ok(telling.told());
+        }
+        Telling::Notice(row) => row,
+    };
+    let numbers = numbers_of(settings, ports, arn, &mut reason).await?;
+    let failed = mail::Failed {
+        execution: arn,
+        lineage: &lineage,
+        step: step.as_deref(),
+        reason: &reason,
+        job: job.as_deref(),
+        numbers: numbers.as_ref(),
+        row,
+    };
+    let notice = mail::training_failed(&settings.model, &failed);
+    let topic = &settings.notices_topic_arn;
+    ports.notices.publish(topic, &notice, &BTreeMap::new()).await?;
+    tracing::info!(
+        execution = arn,
+        step,
+        reason,
+        "told that a training ended without a version"
+    );
+    Ok(telling.told())
 }
 
 /// What the evaluation of a training found, where it came that far. What is wrong with the report is added to the reason.

@@ -4,7 +4,7 @@ use signalbox_aws::memory::{Objects, Packages, ReleaseTrain, Topics, Trainings};
 use signalbox_aws::registry::PackageSummary;
 use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
-use signalbox_model::lineage::Trigger;
+use signalbox_model::lineage::{Trigger, Window};
 use signalbox_model::names::ReleaseId;
 use signalbox_model::training::{Execution, Status, Step};
 
@@ -13,6 +13,7 @@ use super::*;
 const SUCCEEDED: &str = include_str!("../../../events/pipeline-status-succeeded.json");
 const FAILED: &str = include_str!("../../../events/pipeline-status-failed.json");
 const STOPPED: &str = include_str!("../../../events/pipeline-status-stopped.json");
+const REGISTERED: &str = include_str!("../../../events/pipeline-status-registered.json");
 const SWEEP: &str = include_str!("../../../events/pipeline-status-sweep.json");
 
 /// A release that waits for its approval.
@@ -174,6 +175,7 @@ fn step(name: &str, status: &str, reason: Option<&str>, registered: Option<u32>)
         started_at: None,
         ended_at: None,
         trains: false,
+        job: None,
     }
 }
 
@@ -681,6 +683,152 @@ async fn the_sweep_finds_what_no_event_told_and_is_quiet_afterwards() {
         handled.push(world.handled(execution).await);
     }
     assert_eq!(handled, [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_version_that_something_else_has_registered_is_judged_like_any_other() {
+    for event in [REGISTERED, SWEEP] {
+        let world = World::new();
+        world.register(7, &accuracy(0.93));
+        for _ in 0..2 {
+            world.handle(event).await.unwrap();
+        }
+        assert_eq!(world.releases.started(), [arn(7)], "{event}");
+        let package = world.packages.get(&arn(7)).unwrap();
+        assert!(package.gate_held());
+        assert_eq!(package.lineage(), Lineage::of(Trigger::Registry));
+
+        let poor = World::new();
+        poor.register(7, &accuracy(0.5));
+        for _ in 0..2 {
+            poor.handle(event).await.unwrap();
+        }
+        let package = poor.packages.get(&arn(7)).unwrap();
+        assert_eq!(
+            (package.approval, package.outcome()),
+            (ApprovalStatus::Rejected, Some(Outcome::GateNotMet))
+        );
+        assert_eq!((poor.notices().len(), poor.releases.started()), (1, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn what_the_pipeline_registers_waits_for_the_end_of_its_execution() {
+    let execution = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/churn/execution/p4jn9xou8a8s";
+    let other = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/other/execution/p4jn9xou8a8s";
+    for (by, judged) in [(execution, false), (other, true), ("a notebook", true)] {
+        for event in [REGISTERED, SWEEP] {
+            let world = World::new();
+            let mut package = world.register(7, &accuracy(0.93));
+            package.generated_by = Some(by.into());
+            world.packages.put(package);
+            world.handle(event).await.unwrap();
+            assert_eq!(world.releases.started().len(), usize::from(judged), "{by}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_sweep_leaves_old_and_rejected_versions_alone() {
+    let now: jiff::Timestamp = serde_json::from_str::<Value>(SWEEP).unwrap()["time"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    for (hours, approval, judged) in [
+        (23, ApprovalStatus::PendingManualApproval, true),
+        (23, ApprovalStatus::Approved, true),
+        (23, ApprovalStatus::Rejected, false),
+        (24, ApprovalStatus::PendingManualApproval, false),
+    ] {
+        let world = World::new();
+        let mut package = world.register(7, &accuracy(0.93));
+        (package.approval, package.created_at) = (approval, Some(now - SignedDuration::from_hours(hours)));
+        world.packages.put(package);
+        world.handle(SWEEP).await.unwrap();
+        assert_eq!(
+            world.releases.started().len(),
+            usize::from(judged),
+            "{hours} {approval:?}"
+        );
+    }
+    let world = World::new();
+    let foreign = REGISTERED.replace("model-package/churn/7", "model-package/other/7");
+    world.handle(&foreign).await.unwrap();
+    assert_eq!(world.releases.started(), []);
+}
+
+#[tokio::test]
+async fn failures_in_a_row_are_told_once_a_day_with_their_count() {
+    let world = World::new();
+    let start: jiff::Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+    for hour in 0..50 {
+        let mut lineage = Lineage::of(Trigger::Schedule);
+        let until = start + SignedDuration::from_hours(hour);
+        lineage.window = Some(Window { from: None, until });
+        let arn = format!("arn:aws:sagemaker:eu-west-1:123456789012:pipeline/churn/execution/{hour}");
+        let execution = Execution {
+            arn: arn.clone(),
+            status: Status::Failed,
+            description: Some(lineage.to_description()),
+            started_at: Some(until),
+            failure_reason: Some("Step failure: One or multiple steps failed.".into()),
+        };
+        let job = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/pipelines-1-Train-2";
+        let failed = Step {
+            trains: true,
+            job: Some(job.into()),
+            ..step("Train", "Failed", Some("AlgorithmError: exit code: 1"), None)
+        };
+        world.trainings.put(execution, vec![failed]);
+        let mut event: Value = serde_json::from_str(FAILED).unwrap();
+        event["detail"]["pipelineExecutionArn"] = arn.as_str().into();
+        for _ in 0..2 {
+            world.handle(&event.to_string()).await.unwrap();
+        }
+        assert!(world.handled(&arn).await);
+    }
+    let notices = world.notices();
+    let expected = [
+        &[
+            "training failed: A",
+            "Step: Train",
+            "AlgorithmError",
+            "TrainingJobs$3FlogStreamNameFilter$3Dpipelines-1-Train-2",
+        ][..],
+        &[
+            "training failed, 25 in a row",
+            "You were not told of 23 of those",
+            "since Sunday 1 March 2026, 00:00 UTC",
+        ],
+        &["training failed, 49 in a row", "You were not told of 23 of those"],
+    ];
+    assert_eq!(notices.len(), expected.len(), "{notices:#?}");
+    for (notice, words) in notices.iter().zip(expected) {
+        for word in words {
+            assert!(notice.contains(word), "{word}: {notice}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_is_noted_whether_a_model_came_of_it() {
+    for (steps, trained) in [
+        (vec![step("Preprocess", "Failed", Some("no data"), None)], false),
+        (
+            vec![
+                trains(Some("2026-03-01T09:10:00Z")),
+                step("Threshold", "Failed", Some("0.8"), None),
+            ],
+            true,
+        ),
+    ] {
+        let world = World::new();
+        let execution = world.train(FAILED, Status::Failed, steps);
+        world.handle(FAILED).await.unwrap();
+        let lineage = world.trainings.execution(&execution).await.unwrap().lineage();
+        assert_eq!((lineage.trained, lineage.told), (trained, Some(Told::Notice)));
+    }
 }
 
 /// S3 on a bad day.

@@ -1,6 +1,6 @@
 //! SageMaker pipelines: what trains.
 
-use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionSummary, SortOrder};
+use aws_sdk_sagemaker::types::{Parameter, PipelineExecutionStepMetadata, PipelineExecutionSummary, SortOrder};
 use signalbox_model::training::{Execution, Status, Step};
 
 use crate::error::{AwsError, ErrorKind};
@@ -196,6 +196,7 @@ impl ReadTrainings for Pipelines {
             trains: step
                 .metadata()
                 .is_some_and(|metadata| metadata.training_job().is_some()),
+            job: step.metadata().and_then(job_of).map(str::to_owned),
             failure_reason: step.failure_reason,
             name: step.step_name.unwrap_or_default(),
         };
@@ -234,6 +235,23 @@ impl NoteTrainings for Pipelines {
         answer.map_err(|error| AwsError::of("sagemaker:UpdatePipelineExecution", &error))?;
         Ok(())
     }
+}
+
+/// The job of a step, where it has one that writes a log.
+fn job_of(metadata: &PipelineExecutionStepMetadata) -> Option<&str> {
+    let training = || metadata.training_job()?.arn();
+    let processing = || metadata.processing_job()?.arn();
+    let transform = || metadata.transform_job()?.arn();
+    let tuning = || metadata.tuning_job()?.arn();
+    // Checks are processing jobs.
+    let quality = || metadata.quality_check()?.check_job_arn();
+    let clarify = || metadata.clarify_check()?.check_job_arn();
+    training()
+        .or_else(processing)
+        .or_else(transform)
+        .or_else(tuning)
+        .or_else(quality)
+        .or_else(clarify)
 }
 
 fn summarised(summary: PipelineExecutionSummary) -> Option<Execution> {

@@ -10,6 +10,7 @@
 //! | [`metrics`] | the numbers of an evaluation |
 //! | [`definition`] | a pipeline definition, made ready for SageMaker |
 //! | [`training`] | how a training ended |
+//! | [`failures`] | whether people are told of a training that failed again |
 //! | [`gate`] | whether a version may be offered for approval |
 //! | [`evidence`], [`mail`], [`page`] | what people are shown of it |
 //! | [`decision`], [`settle`] | what people decide, how it is kept, and which of two decisions stands |
@@ -38,6 +39,7 @@ pub mod definition;
 pub mod endpoint;
 pub mod event;
 pub mod evidence;
+pub mod failures;
 pub mod gate;
 pub mod happening;
 pub mod job;

@@ -453,6 +453,31 @@ impl Console {
     }
 }
 
+/// Where a person reads what a job of SageMaker has logged: the streams of its instances. Nothing for an ARN of another kind.
+///
+/// The groups: <https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html>; a stream begins with the job's name and a
+/// slash.
+#[must_use]
+pub fn job_log_url(job_arn: &str) -> Option<String> {
+    let console: Console = job_arn.parse().ok()?;
+    let (kind, name) = job_arn.splitn(6, ':').nth(5)?.split_once('/')?;
+    let group = match kind {
+        // A tuning job's trainings are jobs of their own, whose names begin with its.
+        "training-job" | "hyper-parameter-tuning-job" => "TrainingJobs",
+        "processing-job" => "ProcessingJobs",
+        "transform-job" => "TransformJobs",
+        _ => return None,
+    };
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return None;
+    }
+    let region = &console.region;
+    // Encoded as the log of a function is; `$3F` and `$3D` are the `?` and `=` behind the group.
+    Some(format!(
+        "{console}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252F{group}$3FlogStreamNameFilter$3D{name}"
+    ))
+}
+
 impl FromStr for Console {
     type Err = NameError;
 
@@ -509,6 +534,39 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "a_b", "a b", "é", &"x".repeat(41), "a\n"] {
             assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn logs_of_jobs_are_found() {
+        let arn = |job: &str| format!("arn:aws:sagemaker:eu-west-1:123456789012:{job}");
+        let begin = "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252F";
+        for (job, expected) in [
+            (
+                arn("training-job/pipelines-a-Train-b"),
+                Some("TrainingJobs$3FlogStreamNameFilter$3Dpipelines-a-Train-b"),
+            ),
+            (
+                arn("processing-job/p"),
+                Some("ProcessingJobs$3FlogStreamNameFilter$3Dp"),
+            ),
+            (arn("transform-job/t"), Some("TransformJobs$3FlogStreamNameFilter$3Dt")),
+            (
+                arn("hyper-parameter-tuning-job/t"),
+                Some("TrainingJobs$3FlogStreamNameFilter$3Dt"),
+            ),
+            (arn("model-package/churn/7"), None),
+            (arn("training-job/"), None),
+            (arn("training-job/a b"), None),
+            (arn("training-job"), None),
+            ("training-job/a".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(
+                job_log_url(&job),
+                expected.map(|rest| format!("{begin}{rest}")),
+                "{job}"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a training ended: what a SageMaker pipeline execution means for the train.
 
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, Told};
 use crate::names::ModelPackageArn;
 
 /// `PipelineExecutionStatus`.
@@ -75,8 +75,9 @@ impl Execution {
 
     /// The description that notes that the train has dealt with the execution, and loses nothing of what it said before.
     #[must_use]
-    pub fn handled_description(&self) -> String {
+    pub fn handled_description(&self, trained: bool, told: Option<Told>) -> String {
         let mut lineage = self.lineage();
+        (lineage.trained, lineage.told) = (trained, told);
         if let Some(foreign) = self.description.as_deref().filter(|text| !text.starts_with('{')) {
             lineage.evidence.insert("description".to_owned(), foreign.to_owned());
         }
@@ -102,6 +103,8 @@ pub struct Step {
     pub ended_at: Option<jiff::Timestamp>,
     /// Whether it trains: its metadata names a training job.
     pub trains: bool,
+    /// The ARN of its job, where it has one: the job's log says what the step's reason leaves out.
+    pub job: Option<String>,
 }
 
 /// What an execution means for the train.
@@ -119,6 +122,8 @@ pub enum Ending {
         step: Option<String>,
         /// Why.
         reason: String,
+        /// The ARN of the step's job, where it has one.
+        job: Option<String>,
     },
     /// Somebody stopped it.
     Stopped,
@@ -147,10 +152,18 @@ pub fn ending(execution: &Execution, steps: &[Step]) -> Ending {
             let reason = reason.or_else(|| execution.failure_reason.clone());
             Ending::Failed {
                 step: failed.map(|step| step.name.clone()),
+                job: failed.and_then(|step| step.job.clone()),
                 reason: reason.unwrap_or_else(|| "SageMaker gives no reason".to_owned()),
             }
         }
     }
+}
+
+/// Whether a model came of it, good or not: its training steps ended well.
+#[must_use]
+pub fn has_trained(steps: &[Step]) -> bool {
+    let mut trainings = steps.iter().filter(|step| step.trains).peekable();
+    trainings.peek().is_some() && trainings.all(|step| step.status == "Succeeded")
 }
 
 /// How long the training steps took in all, in seconds; nothing where there is none, or one of them is not seen to have ended.
@@ -190,6 +203,7 @@ mod tests {
             started_at: None,
             ended_at: None,
             trains: false,
+            job: None,
         }
     }
 
@@ -199,6 +213,7 @@ mod tests {
         let failed = |step: Option<&str>, reason: &str| Ending::Failed {
             step: step.map(str::to_owned),
             reason: reason.into(),
+            job: None,
         };
         for (status, step, expected) in [
             (Status::Executing, step("Executing", None, None), Ending::Running),
@@ -222,6 +237,29 @@ mod tests {
             ),
         ] {
             assert_eq!(ending(&execution(status, None), &[step]), expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_names_the_job_and_a_model_may_have_come_of_it() {
+        let job = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/pipelines-x-Train-y";
+        let trains = |status: &str| Step {
+            trains: true,
+            job: Some(job.into()),
+            ..step(status, Some("exit code: 1"), None)
+        };
+        let Ending::Failed { job: named, .. } = ending(&execution(Status::Failed, None), &[trains("Failed")]) else {
+            panic!("it failed")
+        };
+        assert_eq!(named.as_deref(), Some(job));
+        for (steps, expected) in [
+            (vec![], false),
+            (vec![step("Succeeded", None, None)], false),
+            (vec![trains("Failed")], false),
+            (vec![trains("Succeeded"), trains("Executing")], false),
+            (vec![trains("Succeeded"), step("Failed", None, None)], true),
+        ] {
+            assert_eq!(has_trained(&steps), expected, "{steps:?}");
         }
     }
 
@@ -256,11 +294,12 @@ mod tests {
         let mut lineage = Lineage::of(Trigger::Push);
         lineage.commit = Some("0f3c".into());
         let handled = |description: &str| {
-            let text = execution(Status::Failed, Some(description)).handled_description();
+            let text = execution(Status::Failed, Some(description)).handled_description(true, Some(Told::Counted));
             Lineage::from_description(Some(&text))
         };
         let ours = handled(&lineage.to_description());
         assert!(ours.handled && ours.commit == lineage.commit && ours.trigger == Trigger::Push);
+        assert_eq!((ours.trained, ours.told), (true, Some(Told::Counted)));
         let foreign = handled("by hand");
         assert!(foreign.handled && foreign.evidence["description"] == "by hand");
     }

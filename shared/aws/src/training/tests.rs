@@ -214,7 +214,9 @@ async fn steps_tell_what_they_registered_why_they_failed_and_how_long_they_took(
          "Metadata": {"TrainingJob": {"Arn": "arn:job"}}},
         {"StepName": "Register-RegisterModel", "StepStatus": "Succeeded", "Metadata": {"RegisterModel": {"Arn": package}}},
         {"StepName": "Evaluate", "StepStatus": "Failed", "StartTime": SECONDS,
-         "Metadata": {"ProcessingJob": {"Arn": "arn:job"}}, "FailureReason": "ClientError: no such file"},
+         "Metadata": {"ProcessingJob": {"Arn": "arn:processing"}}, "FailureReason": "ClientError: no such file"},
+        {"StepName": "QualityCheck", "StepStatus": "Succeeded", "Metadata": {"QualityCheck": {"CheckJobArn": "arn:check"}}},
+        {"StepName": "TransformJob", "StepStatus": "Succeeded", "Metadata": {"TransformJob": {"Arn": "arn:transform"}}},
     ]}))]);
     let steps = Pipelines::new(&recorded.sdk()).steps(ARN).await.unwrap();
     let step = |name: &str, status: &str, failure_reason: Option<&str>, registered: Option<&str>| Step {
@@ -225,19 +227,28 @@ async fn steps_tell_what_they_registered_why_they_failed_and_how_long_they_took(
         started_at: None,
         ended_at: None,
         trains: false,
+        job: None,
+    };
+    let checked = |name: &str, job: &str| Step {
+        job: Some(job.to_owned()),
+        ..step(name, "Succeeded", None, None)
     };
     let expected = [
         Step {
             started_at: Some(time()),
             ended_at: Some(time() + jiff::SignedDuration::from_secs(90)),
             trains: true,
+            job: Some("arn:job".into()),
             ..step("Train", "Succeeded", None, None)
         },
         step("Register-RegisterModel", "Succeeded", None, Some(package)),
         Step {
             started_at: Some(time()),
+            job: Some("arn:processing".into()),
             ..step("Evaluate", "Failed", Some("ClientError: no such file"), None)
         },
+        checked("QualityCheck", "arn:check"),
+        checked("TransformJob", "arn:transform"),
     ];
     assert_eq!(steps, expected);
     insta::assert_snapshot!(recorded.requests(), @r#"

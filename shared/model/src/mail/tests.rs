@@ -6,7 +6,8 @@ use crate::build::{self, tests::build};
 use crate::decision::{Decided, Decision};
 use crate::evidence::tests::sample;
 use crate::evidence::{Champion, Evidence};
-use crate::lineage::Trigger;
+use crate::failures::Row;
+use crate::lineage::{Lineage, Trigger};
 use crate::metrics::Metrics;
 use crate::names::ModelName;
 use crate::notice::Notice;
@@ -47,7 +48,7 @@ fn later_requests() {
     let mut evidence = sample();
     evidence.approvers.push("alan@example.com".into());
     evidence.approvals_needed = 2;
-    evidence.lineage = crate::lineage::Lineage::of(Trigger::Drift);
+    evidence.lineage = Lineage::of(Trigger::Drift);
     for (key, value) in [
         ("alarm", "churn-drift"),
         ("reason", "1 datapoint [0.31] was greater than the threshold (0.25)"),
@@ -106,6 +107,11 @@ const CONSOLE: &str = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?r
 fn outcomes() {
     let evidence = sample();
     let execution = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/churn/execution/abcdefghijkl";
+    let mut scheduled = Lineage::of(Trigger::Schedule);
+    scheduled.commit = Some("4c1d0b9".into());
+    scheduled.evidence.insert("due".into(), "2026-03-01T03:00:00Z".into());
+    let pushed = Lineage::of(Trigger::Push);
+    let failed = failed_training(execution, &pushed);
     let notices = [
         rollout_started(
             &churn(),
@@ -186,22 +192,48 @@ fn outcomes() {
         ),
         training_failed(
             &churn(),
-            Trigger::Schedule,
-            Some("4c1d0b9"),
-            Some("AccuracyCondition"),
-            "accuracy 0.7 is not above 0.85",
-            Some(&evidence.metrics),
-            execution,
+            &Failed {
+                lineage: &scheduled,
+                step: Some("Train"),
+                reason: "AlgorithmError: exit code: 1",
+                job: Some("arn:aws:sagemaker:eu-west-1:123456789012:training-job/pipelines-k3j4-Train-x9"),
+                numbers: Some(&evidence.metrics),
+                row: Some(Row {
+                    count: 26,
+                    untold: 24,
+                    since: "2026-02-28T02:00:00Z".parse().ok(),
+                }),
+                ..failed
+            },
         ),
-        training_failed(&churn(), Trigger::Push, None, None, "stopped by ada", None, execution),
+        training_failed(
+            &churn(),
+            &Failed {
+                reason: "somebody stopped the execution",
+                ..failed
+            },
+        ),
         release_failed(&churn(), 6, "no capacity for ml.m5.large", "Retry the Deploy stage."),
     ];
     insta::assert_snapshot!(notices.iter().map(full).collect::<Vec<_>>().join("\n----\n"));
 }
 
+fn failed_training<'a>(execution: &'a str, lineage: &'a Lineage) -> Failed<'a> {
+    Failed {
+        execution,
+        lineage,
+        step: None,
+        reason: "",
+        job: None,
+        numbers: None,
+        row: None,
+    }
+}
+
 #[test]
 fn subjects_say_what_happened() {
     let none = Metrics::default();
+    let evidence = sample();
     for (notice, expected) in [
         (
             approval_request(&sample(), "a", LINK, &[], &Occasion::First),
@@ -237,8 +269,22 @@ fn subjects_say_what_happened() {
         (expired(&churn(), 4, Timestamp::UNIX_EPOCH, &[]), "churn v4 expired"),
         (gate_not_met(&churn(), 5, "", &none, None), "churn v5 gate not met"),
         (
-            training_failed(&churn(), Trigger::Push, None, None, "", None, ""),
+            training_failed(&churn(), &failed_training("", &evidence.lineage)),
             "churn training failed",
+        ),
+        (
+            training_failed(
+                &churn(),
+                &Failed {
+                    row: Some(Row {
+                        count: 2,
+                        untold: 1,
+                        since: None,
+                    }),
+                    ..failed_training("", &evidence.lineage)
+                },
+            ),
+            "churn training failed, 2 in a row",
         ),
         (release_failed(&churn(), 6, "", ""), "churn v6 release failed"),
     ] {

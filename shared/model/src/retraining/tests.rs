@@ -237,7 +237,7 @@ fn the_plan_repeats_the_last_green_build_and_says_why() {
         ..execution(Trigger::Registry, Status::Stopped, 20)
     };
     let by_hand = Execution {
-        description: Some(by_hand.handled_description()),
+        description: Some(by_hand.handled_description(false, None)),
         ..by_hand
     };
     let executions = [by_hand, execution(Trigger::Data, Status::Succeeded, 10), pushed(0)];
