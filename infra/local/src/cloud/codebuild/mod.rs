@@ -1,0 +1,109 @@
+//! CodeBuild: projects, and builds that CodePipeline starts.
+//!
+//! [`project`] is a project of the template; [`run`] starts and ends builds; [`api`] answers the calls; [`tell`] puts events. A
+//! build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
+//! time, and all the time of the rest is that of the phase in which it ended.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::effect::EffectId;
+
+mod api;
+mod project;
+mod run;
+mod tell;
+
+pub(crate) use self::api::call;
+pub(crate) use self::project::deploy;
+pub(crate) use self::run::{code_and_message, console_link, on_timer, start};
+
+/// How long a build may take where the project does not say, in minutes.
+const TIMEOUT_MINUTES: u32 = 60;
+
+/// The service's state.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    projects: BTreeMap<String, Project>,
+    builds: BTreeMap<String, Build>,
+    by_effect: BTreeMap<EffectId, String>,
+}
+
+/// What the service waits for.
+#[derive(Debug, Clone)]
+pub(crate) enum Timer {
+    /// A build's time is up.
+    Timeout(String),
+}
+
+/// What CodePipeline asks for.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The project's name.
+    pub(crate) project: String,
+    /// Who starts the build: `codepipeline/PIPELINE`.
+    pub(crate) initiator: String,
+    /// The source, a zip.
+    pub(crate) source: Bytes,
+    /// Where the source is: `BUCKET/KEY`.
+    pub(crate) source_location: String,
+    /// The commit that the source comes from.
+    pub(crate) revision: Option<String>,
+    /// Where the output goes: `BUCKET/KEY`.
+    pub(crate) output_location: Option<String>,
+    /// The action's `EnvironmentVariables`: a JSON list of `{name, value, type}`.
+    pub(crate) environment: Option<String>,
+}
+
+#[derive(Debug)]
+struct Project {
+    name: String,
+    arn: String,
+    description: Option<String>,
+    role: String,
+    buildspec: Option<String>,
+    kind: String,
+    compute: String,
+    image: String,
+    privileged: bool,
+    variables: Vec<Variable>,
+    timeout_minutes: u32,
+    created: Timestamp,
+    /// By start.
+    builds: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    name: String,
+    value: String,
+}
+
+#[derive(Debug)]
+struct Build {
+    id: String,
+    arn: String,
+    number: usize,
+    project: String,
+    started: Timestamp,
+    ended: Option<Timestamp>,
+    status: &'static str,
+    phases: Vec<Phase>,
+    initiator: String,
+    source_location: String,
+    revision: Option<String>,
+    output_location: Option<String>,
+    variables: Vec<Variable>,
+}
+
+#[derive(Debug, Clone)]
+struct Phase {
+    name: &'static str,
+    status: &'static str,
+    started: Timestamp,
+    ended: Timestamp,
+    /// Code and message of a phase that failed.
+    context: Option<(String, String)>,
+}
