@@ -15,7 +15,7 @@ OPERATIONS = {
     "application-autoscaling": "DeleteScalingPolicy DeregisterScalableTarget DescribeScalableTargets DescribeScalingPolicies"
     " PutScalingPolicy RegisterScalableTarget",
     "cloudwatch": "DescribeAlarms GetMetricStatistics ListMetrics PutMetricData SetAlarmState",
-    "codebuild": "BatchGetBuilds BatchGetProjects ListBuildsForProject ListProjects",
+    "codebuild": "BatchGetBuilds BatchGetProjects ListBuildsForProject ListProjects StartBuild StopBuild",
     "codecommit": "GetBranch GetCommit GetRepository ListRepositories",
     "codepipeline": "GetPipeline GetPipelineExecution GetPipelineState ListActionExecutions ListPipelineExecutions ListPipelines"
     " PutApprovalResult PutJobFailureResult PutJobSuccessResult StartPipelineExecution StopPipelineExecution",

@@ -213,6 +213,46 @@ pub(crate) fn commit<'a>(cloud: &'a Cloud, repository: &str, id: &str) -> Result
     })
 }
 
+/// The commit that git checks out of a clone: a commit's id, a branch, `refs/heads/BRANCH`, or that with `^{COMMIT}` behind it, as
+/// [CodeBuild](https://docs.aws.amazon.com/codebuild/latest/userguide/sample-source-version.html) has them; the default branch
+/// where nothing is said. The error is what git says.
+pub(crate) fn checkout<'a>(
+    cloud: &'a Cloud,
+    clone_url: &str,
+    version: Option<&str>,
+) -> Result<&'a Commit, &'static str> {
+    let mut repositories = cloud.codecommit.repositories.values();
+    let repository = repositories
+        .find(|repository| repository.clone_url.as_deref() == Some(clone_url))
+        .ok_or("repository not found")?;
+    let tip = |branch: &str| {
+        repository
+            .branches
+            .get(branch)
+            .and_then(|id| repository.commits.get(id))
+    };
+    let Some(version) = version else {
+        return repository
+            .default_branch
+            .as_deref()
+            .and_then(tip)
+            .ok_or("reference not found");
+    };
+    if let Some((_, commit)) = version.strip_suffix('}').and_then(|version| version.split_once("^{")) {
+        return repository.commits.get(commit).ok_or("object not found");
+    }
+    let branch = version.strip_prefix("refs/heads/").unwrap_or(version);
+    if let Some(commit) = tip(branch).or_else(|| repository.commits.get(version)) {
+        return Ok(commit);
+    }
+    let is_commit = version.len() == 40 && version.chars().all(|c| c.is_ascii_hexdigit());
+    Err(if is_commit {
+        "object not found"
+    } else {
+        "reference not found"
+    })
+}
+
 fn no_repository(name: &str) -> ApiError {
     ApiError::new("RepositoryDoesNotExistException", format!("{name} does not exist"))
 }

@@ -77,12 +77,14 @@ pub struct Build {
     pub buildspec: Option<String>,
     /// Environment variables, the project's and CodeBuild's own.
     pub environment: BTreeMap<String, String>,
+    /// Whether the buildspec's artifact is wanted. Where it is not, nothing is looked for, and the outcome has an empty one.
+    pub has_artifact: bool,
 }
 
 /// What came of a build.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BuildOutcome {
-    /// It passed; here is the output artifact, a zip.
+    /// It passed; here is the output artifact, a zip, if one is wanted.
     Succeeded(Bytes),
     /// It failed.
     Failed {

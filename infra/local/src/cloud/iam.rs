@@ -3,7 +3,7 @@
 //! A call that a function makes is allowed only if its role's policies allow it, on the resource and under the conditions that AWS
 //! itself would ask about. The person at the machine may do everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -317,6 +317,22 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
         (Service::S3, "GetObject" | "PutObject" | "DeleteObject") => vec![ask(object_arn(text("Bucket"), text("Key")))],
         (Service::CodeCommit, _) if !text("repositoryName").is_empty() => {
             vec![ask(cloud.arn("codecommit", text("repositoryName")))]
+        }
+        (Service::CodeBuild, "StartBuild" | "ListBuildsForProject") => {
+            vec![ask(cloud.arn("codebuild", &format!("project/{}", text("projectName"))))]
+        }
+        (Service::CodeBuild, "StopBuild" | "BatchGetBuilds" | "BatchGetProjects") => {
+            let named = ["id", "ids", "names"].iter().filter_map(|member| input.get(member));
+            let named: Vec<String> = named.flat_map(texts).collect();
+            // An ARN serves as well as a name; a build's id begins with the name of its project.
+            let names = named
+                .iter()
+                .filter_map(|name| name.rsplit('/').next()?.split(':').next());
+            let projects: BTreeSet<&str> = names.collect();
+            projects
+                .into_iter()
+                .map(|project| ask(cloud.arn("codebuild", &format!("project/{project}"))))
+                .collect()
         }
         (Service::Sns, "Publish") => vec![ask(text("TopicArn").to_owned())],
         (Service::Kms, _) => vec![ask(super::kms::key_arn(cloud, text("KeyId")).unwrap_or_default())],

@@ -31,6 +31,8 @@ pub(crate) mod sagemaker;
 pub(crate) mod scheduler;
 pub(crate) mod sns;
 pub(crate) mod sqs;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use self::codecommit::Push;
 use self::effect::{Effect, EffectId};

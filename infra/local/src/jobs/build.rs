@@ -108,6 +108,9 @@ async fn attempt(bench: &Bench, build: &Build, log: &Path, limit: Duration) -> R
     if let Some(failure) = failure {
         return Err(failure);
     }
+    if !build.has_artifact {
+        return Ok(Bytes::new());
+    }
     let artifacts = spec.artifacts.clone().unwrap_or_default();
     collect(&source, &artifacts).map_err(|message| failed("UPLOAD_ARTIFACTS", format!("CLIENT_ERROR: {message}")))
 }
@@ -249,6 +252,7 @@ mod tests {
             source: test_zip(files),
             buildspec: None,
             environment: BTreeMap::from([("FROM_PROJECT".to_owned(), "p".to_owned())]),
+            has_artifact: true,
         };
         run(bench, &build, limit).await
     }
@@ -347,6 +351,22 @@ artifacts: {files: ['*.txt'], base-directory: "it's", exclude-paths: [where.txt]
                 BuildOutcome::Succeeded(_) => panic!("{spec}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_artifact_that_nobody_wants_is_not_looked_for() {
+        let (_folder, _stop, bench) = test_bench();
+        let spec = "version: 0.2\nphases: {build: {commands: ['true']}}\nartifacts: {files: [nothing]}";
+        let build = Build {
+            id: 1,
+            project: "m".to_owned(),
+            build_id: "m:1".to_owned(),
+            source: test_zip(&[("buildspec.yml", spec)]),
+            buildspec: None,
+            environment: BTreeMap::new(),
+            has_artifact: false,
+        };
+        assert_eq!(run(&bench, &build, MINUTE).await, BuildOutcome::Succeeded(Bytes::new()));
     }
 
     #[tokio::test]

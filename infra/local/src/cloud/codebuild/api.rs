@@ -5,26 +5,37 @@ use serde_json::{Value, json};
 use super::super::codecommit::seconds;
 use super::super::{ApiError, Caller, Cloud};
 use super::tell::{log_link, log_names};
-use super::{Build, Phase, Project, Variable};
+use super::{Build, Phase, Project, Source, Variable, run, start};
 
 /// The ids that ListBuildsForProject shows at once.
 const PAGE: usize = 100;
 
 /// Answers one call.
-pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
+pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let descending = text("sortOrder") == Some("DESCENDING");
+    match operation {
+        "StartBuild" => {
+            let id = start::start_build(cloud, caller, input)?;
+            return Ok(json!({"build": show(cloud, &id)?}));
+        }
+        "StopBuild" => {
+            let id = build_id(text("id").unwrap_or_default());
+            // Asked first: what is not there can't be stopped.
+            show(cloud, id)?;
+            run::stop(cloud, id);
+            return Ok(json!({"build": show(cloud, id)?}));
+        }
+        _ => {}
+    }
     let state = &cloud.codebuild;
     match operation {
         "BatchGetBuilds" => {
             let (mut builds, mut missing) = (Vec::new(), Vec::new());
             for id in texts(input, "ids") {
-                // The ARN serves as well as the id.
-                let key = id.rsplit('/').next().unwrap_or(id);
-                let build = state.builds.get(key);
-                match build.and_then(|build| Some((build, state.projects.get(&build.project)?))) {
-                    Some((build, project)) => builds.push(show_build(cloud, build, project)),
-                    None => missing.push(id),
+                match show(cloud, build_id(id)) {
+                    Ok(build) => builds.push(build),
+                    Err(_) => missing.push(id),
                 }
             }
             let mut answer = json!({"builds": builds});
@@ -98,6 +109,23 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
     }
 }
 
+/// The id of a build; its ARN serves as well.
+fn build_id(id_or_arn: &str) -> &str {
+    id_or_arn.rsplit('/').next().unwrap_or(id_or_arn)
+}
+
+fn show(cloud: &Cloud, id: &str) -> Result<Value, ApiError> {
+    let build = cloud.codebuild.builds.get(id);
+    let found = build.and_then(|build| Some((build, cloud.codebuild.projects.get(&build.project)?)));
+    let (build, project) = found.ok_or_else(|| {
+        ApiError::new(
+            "ResourceNotFoundException",
+            format!("The provided build {id} does not exist"),
+        )
+    })?;
+    Ok(show_build(cloud, build, project))
+}
+
 fn texts<'a>(input: &'a Value, member: &str) -> Vec<&'a str> {
     let list = input.get(member).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str).collect()
@@ -109,8 +137,25 @@ fn add_missing(answer: &mut Value, member: &str, missing: &[&str]) {
     }
 }
 
-fn show_source(project: &Project) -> Value {
-    let mut source = json!({"type": "CODEPIPELINE"});
+/// Type and location.
+pub(super) fn show_source(source: &Source) -> Value {
+    match source {
+        Source::CodePipeline => json!({"type": "CODEPIPELINE"}),
+        Source::CodeCommit(location) => json!({"type": "CODECOMMIT", "location": location}),
+    }
+}
+
+/// Where a build's output is. A project without artifacts has an empty one.
+pub(super) fn show_artifact(build: &Build, project: &Project) -> Option<String> {
+    match (&build.output_location, &project.source) {
+        (Some(location), _) => Some(format!("arn:aws:s3:::{location}")),
+        (None, Source::CodeCommit(_)) => Some(String::new()),
+        (None, Source::CodePipeline) => None,
+    }
+}
+
+fn show_source_and_buildspec(project: &Project) -> Value {
+    let mut source = show_source(&project.source);
     if let (Some(buildspec), Some(members)) = (&project.buildspec, source.as_object_mut()) {
         members.insert("buildspec".into(), buildspec.as_str().into());
     }
@@ -131,8 +176,11 @@ fn show_project(project: &Project) -> Value {
     let mut shown = json!({
         "name": project.name,
         "arn": project.arn,
-        "source": show_source(project),
-        "artifacts": {"type": "CODEPIPELINE"},
+        "source": show_source_and_buildspec(project),
+        "artifacts": {"type": match project.source {
+            Source::CodePipeline => "CODEPIPELINE",
+            Source::CodeCommit(_) => "NO_ARTIFACTS",
+        }},
         "environment": show_environment(project, &project.variables),
         "serviceRole": project.role,
         "timeoutInMinutes": project.timeout_minutes,
@@ -177,8 +225,7 @@ fn show_build(cloud: &Cloud, build: &Build, project: &Project) -> Value {
         "buildStatus": build.status,
         "projectName": build.project,
         "phases": phases,
-        "source": show_source(project),
-        "sourceVersion": format!("arn:aws:s3:::{}", build.source_location),
+        "source": show_source_and_buildspec(project),
         "environment": show_environment(project, &build.variables),
         "serviceRole": project.role,
         "logs": {"groupName": group, "streamName": stream, "deepLink": log_link(cloud, &group, stream)},
@@ -193,11 +240,11 @@ fn show_build(cloud: &Cloud, build: &Build, project: &Project) -> Value {
         if let Some(revision) = &build.revision {
             members.insert("resolvedSourceVersion".into(), revision.as_str().into());
         }
-        if let Some(location) = &build.output_location {
-            members.insert(
-                "artifacts".into(),
-                json!({"location": format!("arn:aws:s3:::{location}")}),
-            );
+        if let Some(version) = &build.source_version {
+            members.insert("sourceVersion".into(), version.as_str().into());
+        }
+        if let Some(location) = show_artifact(build, project) {
+            members.insert("artifacts".into(), json!({ "location": location }));
         }
     }
     shown

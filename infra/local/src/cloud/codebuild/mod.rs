@@ -1,24 +1,29 @@
-//! CodeBuild: projects, and builds that CodePipeline starts.
+//! CodeBuild: projects, and builds that CodePipeline or a caller of `StartBuild` starts.
 //!
-//! [`project`] is a project of the template; [`run`] starts and ends builds; [`api`] answers the calls; [`tell`] puts events. A
-//! build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
+//! [`project`] is a project of the template; [`start`] are the two doors that builds come in by; [`run`] begins and ends them; [`api`]
+//! answers the calls; [`tell`] puts events. A build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
 //! time, and all the time of the rest is that of the phase in which it ended.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::effect::EffectId;
 
 mod api;
 mod project;
 mod run;
+mod start;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::api::call;
 pub(crate) use self::project::deploy;
-pub(crate) use self::run::{code_and_message, console_link, on_timer, start};
+pub(crate) use self::run::{code_and_message, console_link, on_timer};
+pub(crate) use self::start::start;
 
 /// How long a build may take where the project does not say, in minutes.
 const TIMEOUT_MINUTES: u32 = 60;
@@ -29,6 +34,16 @@ pub(crate) struct State {
     projects: BTreeMap<String, Project>,
     builds: BTreeMap<String, Build>,
     by_effect: BTreeMap<EffectId, String>,
+    /// What `StartBuild` was asked under each idempotency token, while that is valid.
+    asked: BTreeMap<String, Asked>,
+}
+
+/// One call of `StartBuild` that had a token.
+#[derive(Debug)]
+struct Asked {
+    time: Timestamp,
+    input: Value,
+    build: String,
 }
 
 /// What the service waits for.
@@ -36,6 +51,13 @@ pub(crate) struct State {
 pub(crate) enum Timer {
     /// A build's time is up.
     Timeout(String),
+    /// A build finds that its source is not there.
+    NoSource {
+        /// The build.
+        build: String,
+        /// What git says.
+        message: String,
+    },
 }
 
 /// What CodePipeline asks for.
@@ -63,6 +85,7 @@ struct Project {
     arn: String,
     description: Option<String>,
     role: String,
+    source: Source,
     buildspec: Option<String>,
     kind: String,
     compute: String,
@@ -73,6 +96,15 @@ struct Project {
     created: Timestamp,
     /// By start.
     builds: Vec<String>,
+}
+
+/// Where a project's builds take their source from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    /// An artifact of the pipeline that starts the build; its output becomes one.
+    CodePipeline,
+    /// The repository at this clone URL. There is no output.
+    CodeCommit(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +124,9 @@ struct Build {
     status: &'static str,
     phases: Vec<Phase>,
     initiator: String,
-    source_location: String,
+    /// The version of the source as it was asked for.
+    source_version: Option<String>,
+    /// The commit that this is.
     revision: Option<String>,
     output_location: Option<String>,
     variables: Vec<Variable>,

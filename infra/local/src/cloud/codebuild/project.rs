@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::Cloud;
 use super::super::codepipeline::declaration::{optional_number, optional_text};
-use super::{Project, TIMEOUT_MINUTES, Variable};
+use super::{Project, Source, TIMEOUT_MINUTES, Variable};
 use crate::template::{Resource, TemplateError};
 
 #[derive(Deserialize)]
@@ -28,6 +28,7 @@ struct Properties {
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 struct SourceProperties {
     r#type: String,
+    location: Option<String>,
     build_spec: Option<String>,
 }
 
@@ -64,14 +65,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         return Err(resource.unsupported("this resource type"));
     }
     let properties: Properties = resource.read()?;
-    for (what, kind) in [
-        ("Source", &properties.source.r#type),
-        ("Artifacts", &properties.artifacts.r#type),
-    ] {
-        if kind != "CODEPIPELINE" {
-            return Err(resource.unsupported(format!("{what} of Type {kind}")));
-        }
-    }
+    let source = read_source(resource, &properties.source, &properties.artifacts)?;
     let environment = properties.environment;
     let mut variables = Vec::new();
     for variable in environment.environment_variables {
@@ -99,6 +93,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         } else {
             format!("arn:aws:iam::{}:role/{role}", cloud.target.account)
         },
+        source,
         buildspec: properties.source.build_spec,
         kind: environment.r#type,
         compute: environment.compute_type,
@@ -112,5 +107,28 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     match cloud.codebuild.projects.insert(name.clone(), project) {
         None => Ok(()),
         Some(_) => Err(resource.wrong(format!("there are two projects `{name}`"))),
+    }
+}
+
+/// Where the source comes from. The local cloud knows the pairs that a train and the checks of its branches need.
+fn read_source(
+    resource: &Resource,
+    source: &SourceProperties,
+    artifacts: &ArtifactsProperties,
+) -> Result<Source, TemplateError> {
+    match (source.r#type.as_str(), artifacts.r#type.as_str()) {
+        ("CODEPIPELINE", "CODEPIPELINE") => match &source.location {
+            None => Ok(Source::CodePipeline),
+            Some(_) => Err(resource.unsupported("Location of a Source of Type CODEPIPELINE")),
+        },
+        ("CODECOMMIT", "NO_ARTIFACTS") => match &source.location {
+            Some(location) => Ok(Source::CodeCommit(location.clone())),
+            None => Err(resource.wrong("a Source of Type CODECOMMIT has no Location")),
+        },
+        ("CODEPIPELINE" | "CODECOMMIT", kind) => Err(resource.unsupported(format!(
+            "Artifacts of Type {kind} with a Source of Type {}",
+            source.r#type
+        ))),
+        (kind, _) => Err(resource.unsupported(format!("Source of Type {kind}"))),
     }
 }

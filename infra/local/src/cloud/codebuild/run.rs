@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jiff::SignedDuration;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::super::effect::{self, BuildOutcome, Effect, EffectId};
 use super::super::{self as cloud_of, ApiError, Cloud, codepipeline};
 use super::tell::{tell_phase, tell_status};
-use super::{Build, Phase, Request, TIMEOUT_MINUTES, Timer, Variable};
+use super::{Build, Phase, Source, TIMEOUT_MINUTES, Timer, Variable};
 
 /// The phases that a build goes through, in order; `COMPLETED` comes after the last.
 const PHASES: &[&str] = &[
@@ -26,58 +26,49 @@ const PHASES: &[&str] = &[
 ];
 /// The phases that are over when the build runs.
 const PREPARED: usize = 3;
+/// How long it takes to find that a source is not there, in seconds.
+const DOWNLOAD_SECONDS: i64 = 2;
 
-/// A variable as an action's configuration writes it.
-#[derive(Deserialize)]
-struct ActionVariable {
-    name: String,
-    value: String,
-    r#type: Option<String>,
+/// What is built.
+#[derive(Debug)]
+pub(super) struct Begin {
+    /// The project's name.
+    pub(super) project: String,
+    /// Who starts the build.
+    pub(super) initiator: String,
+    /// The source, a zip; or what git says where there is none of that version.
+    pub(super) source: Result<Bytes, String>,
+    /// The version of the source as it was asked for.
+    pub(super) source_version: Option<String>,
+    /// The commit that the source comes from.
+    pub(super) revision: Option<String>,
+    /// Where the output goes: `BUCKET/KEY`.
+    pub(super) output_location: Option<String>,
+    /// What the caller adds to the project's variables.
+    pub(super) variables: Vec<Variable>,
 }
 
-/// Starts a build and returns its id; what comes of it, CodePipeline is told.
+/// Begins a build and returns its id.
 ///
 /// # Errors
-/// `ResourceNotFoundException` for a project that is not there; `InvalidInputException` for variables that can't be read.
-pub(crate) fn start(cloud: &mut Cloud, request: Request) -> Result<String, ApiError> {
+/// `ResourceNotFoundException` for a project that is not there.
+pub(super) fn begin(cloud: &mut Cloud, begin: Begin) -> Result<String, ApiError> {
     let now = cloud.now;
     let uuid = cloud.uuid();
-    let own: Vec<ActionVariable> = match &request.environment {
-        None => Vec::new(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| ApiError::new("InvalidInputException", format!("EnvironmentVariables: {error}")))?,
-    };
-    if let Some(variable) = own
-        .iter()
-        .find(|variable| variable.r#type.as_deref().is_some_and(|kind| kind != "PLAINTEXT"))
-    {
-        let message = format!(
-            "the local cloud does not know the type of the environment variable {}",
-            variable.name
-        );
-        return Err(ApiError::new("InvalidInputException", message));
-    }
-    let project = cloud.codebuild.projects.get_mut(&request.project).ok_or_else(|| {
-        ApiError::new(
-            "ResourceNotFoundException",
-            format!("Project cannot be found: {}", request.project),
-        )
-    })?;
+    let project = cloud
+        .codebuild
+        .projects
+        .get_mut(&begin.project)
+        .ok_or_else(|| no_project(&begin.project))?;
     let id = format!("{}:{uuid}", project.name);
     project.builds.push(id.clone());
     let number = project.builds.len();
-    let (image, buildspec, minutes) = (
-        project.image.clone(),
-        project.buildspec.clone(),
-        project.timeout_minutes,
-    );
+    let minutes = project.timeout_minutes;
+    let (image, buildspec, source) = (project.image.clone(), project.buildspec.clone(), project.source.clone());
     let mut variables = project.variables.clone();
-    for variable in own {
+    for variable in begin.variables {
         variables.retain(|other| other.name != variable.name);
-        variables.push(Variable {
-            name: variable.name,
-            value: variable.value,
-        });
+        variables.push(variable);
     }
     let arn = cloud.arn("codebuild", &format!("build/{id}"));
     let mut environment: BTreeMap<String, String> = BTreeMap::new();
@@ -89,19 +80,22 @@ pub(crate) fn start(cloud: &mut Cloud, request: Request) -> Result<String, ApiEr
         ("CODEBUILD_BUILD_IMAGE", image),
         ("CODEBUILD_BUILD_NUMBER", number.to_string()),
         ("CODEBUILD_BUILD_SUCCEEDING", "1".to_owned()),
-        ("CODEBUILD_INITIATOR", request.initiator.clone()),
+        ("CODEBUILD_INITIATOR", begin.initiator.clone()),
         ("CODEBUILD_LOG_PATH", uuid),
         (
             "CODEBUILD_RESOLVED_SOURCE_VERSION",
-            request.revision.clone().unwrap_or_default(),
+            begin.revision.clone().unwrap_or_default(),
         ),
         (
             "CODEBUILD_SOURCE_VERSION",
-            format!("arn:aws:s3:::{}", request.source_location),
+            begin.source_version.clone().unwrap_or_default(),
         ),
         ("CODEBUILD_START_TIME", now.as_millisecond().to_string()),
     ] {
         environment.insert(name.to_owned(), value);
+    }
+    if let Source::CodeCommit(location) = &source {
+        environment.insert("CODEBUILD_SOURCE_REPO_URL".to_owned(), location.clone());
     }
     environment.extend(
         variables
@@ -119,36 +113,49 @@ pub(crate) fn start(cloud: &mut Cloud, request: Request) -> Result<String, ApiEr
         id: id.clone(),
         arn,
         number,
-        project: request.project.clone(),
+        project: begin.project.clone(),
         started: now,
         ended: None,
         status: "IN_PROGRESS",
         phases: PHASES.iter().take(PREPARED).copied().map(done).collect(),
-        initiator: request.initiator,
-        source_location: request.source_location,
-        revision: request.revision,
-        output_location: request.output_location,
+        initiator: begin.initiator,
+        source_version: begin.source_version,
+        revision: begin.revision,
+        output_location: begin.output_location,
         variables,
     };
+    let noted = about(&build);
     cloud.codebuild.builds.insert(id.clone(), build);
-    let build_id = id.clone();
-    let project = request.project.clone();
-    let effect = cloud.effect(move |effect| {
-        Effect::Build(effect::Build {
-            id: effect,
-            project,
-            build_id,
-            source: request.source,
-            buildspec,
-            environment,
-        })
-    });
-    cloud.codebuild.by_effect.insert(effect, id.clone());
+    match begin.source {
+        Ok(zip) => {
+            let (project, build_id) = (begin.project.clone(), id.clone());
+            let effect = cloud.effect(move |effect| {
+                Effect::Build(effect::Build {
+                    id: effect,
+                    project,
+                    build_id,
+                    source: zip,
+                    buildspec,
+                    environment,
+                    has_artifact: source == Source::CodePipeline,
+                })
+            });
+            cloud.codebuild.by_effect.insert(effect, id.clone());
+        }
+        Err(message) => {
+            let build = id.clone();
+            let found = Timer::NoSource { build, message };
+            cloud.after(
+                SignedDuration::from_secs(DOWNLOAD_SECONDS),
+                cloud_of::Timer::CodeBuild(found),
+            );
+        }
+    }
     cloud.after(
         SignedDuration::from_mins(minutes.into()),
         cloud_of::Timer::CodeBuild(Timer::Timeout(id.clone())),
     );
-    cloud.note("codebuild", &request.project, "build-started", json!({"build": id}));
+    cloud.note("codebuild", &begin.project, "build-started", noted.into());
     tell_status(cloud, &id);
     for phase in 0..PREPARED {
         tell_phase(cloud, &id, phase);
@@ -156,11 +163,46 @@ pub(crate) fn start(cloud: &mut Cloud, request: Request) -> Result<String, ApiEr
     Ok(id)
 }
 
+/// There is no such project.
+pub(super) fn no_project(name: &str) -> ApiError {
+    ApiError::new("ResourceNotFoundException", format!("Project cannot be found: {name}"))
+}
+
+/// What the timeline is told of every build.
+fn about(build: &Build) -> Map<String, Value> {
+    let mut about = Map::new();
+    about.insert("build".into(), build.id.as_str().into());
+    about.insert("initiator".into(), build.initiator.as_str().into());
+    if let Some(revision) = &build.revision {
+        about.insert("commit".into(), revision.as_str().into());
+    }
+    about
+}
+
+/// How a build that does not succeed ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Failed,
+    TimedOut,
+    Stopped,
+}
+
+impl Fault {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
 impl Cloud {
-    /// Reports what came of an [`Effect::Build`]. A build that has ended before, its time being up, stays as it is.
+    /// Reports what came of an [`Effect::Build`]. A build that has ended before, its time being up or it
+    /// being stopped, stays as it is.
     pub fn finish_build(&mut self, id: EffectId, outcome: BuildOutcome) {
         if let Some(build) = self.codebuild.by_effect.remove(&id) {
-            end(self, &build, outcome, false);
+            end(self, &build, outcome, Fault::Failed);
         }
     }
 }
@@ -180,7 +222,17 @@ pub(crate) fn console_link(region: &str, build_id: &str) -> String {
 
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
-    let Timer::Timeout(id) = timer;
+    let id = match timer {
+        Timer::Timeout(id) => id,
+        Timer::NoSource { build, message } => {
+            let outcome = BuildOutcome::Failed {
+                phase: "DOWNLOAD_SOURCE".to_owned(),
+                message: format!("CLIENT_ERROR: {message}"),
+                log_tail: String::new(),
+            };
+            return end(cloud, &build, outcome, Fault::Failed);
+        }
+    };
     let Some(build) = cloud.codebuild.builds.get(&id) else {
         return;
     };
@@ -194,10 +246,21 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
         message: format!("BUILD_TIMED_OUT: Build has timed out after {minutes} minutes."),
         log_tail: String::new(),
     };
-    end(cloud, &id, outcome, true);
+    end(cloud, &id, outcome, Fault::TimedOut);
 }
 
-fn end(cloud: &mut Cloud, id: &str, outcome: BuildOutcome, timed_out: bool) {
+/// Stops a build; one that has ended stays as it is.
+pub(super) fn stop(cloud: &mut Cloud, id: &str) {
+    let outcome = BuildOutcome::Failed {
+        phase: "BUILD".to_owned(),
+        message: String::new(),
+        log_tail: String::new(),
+    };
+    end(cloud, id, outcome, Fault::Stopped);
+}
+
+/// Ends a build; `fault` says how, if it has not succeeded.
+fn end(cloud: &mut Cloud, id: &str, outcome: BuildOutcome, fault: Fault) {
     let now = cloud.now;
     let Some(build) = cloud.codebuild.builds.get_mut(id).filter(|build| build.ended.is_none()) else {
         return;
@@ -211,17 +274,15 @@ fn end(cloud: &mut Cloud, id: &str, outcome: BuildOutcome, timed_out: bool) {
         }
     };
     build.ended = Some(now);
-    build.status = match (&failed, timed_out) {
-        (None, _) => "SUCCEEDED",
-        (Some(_), true) => "TIMED_OUT",
-        (Some(_), false) => "FAILED",
-    };
+    build.status = if failed.is_some() { fault.status() } else { "SUCCEEDED" };
     let slow = failed.as_ref().map_or("BUILD", |(phase, _)| *phase);
     let mut at = build.started;
     let mut skipping = false;
     for name in PHASES.iter().skip(PREPARED).copied() {
         // After a failure the build is wound up: a failed BUILD still has its POST_BUILD, as the buildspec reference says.
-        if skipping && !matches!((slow, name), (_, "FINALIZING") | ("BUILD", "POST_BUILD")) {
+        let is_winding_up =
+            name == "FINALIZING" || (slow == "BUILD" && name == "POST_BUILD" && fault != Fault::Stopped);
+        if skipping && !is_winding_up {
             continue;
         }
         let started = at;
@@ -236,25 +297,30 @@ fn end(cloud: &mut Cloud, id: &str, outcome: BuildOutcome, timed_out: bool) {
             at = now;
             phase.ended = now;
             if let Some((_, context)) = &failed {
-                phase.status = if timed_out { "TIMED_OUT" } else { "FAILED" };
-                phase.context = Some(context.clone());
+                phase.status = fault.status();
+                phase.context = (fault != Fault::Stopped).then(|| context.clone());
                 skipping = true;
             }
         }
         build.phases.push(phase);
     }
-    let (project, count) = (build.project.clone(), build.phases.len());
+    let (project, count, mut noted) = (build.project.clone(), build.phases.len(), about(build));
     match (&outcome, &failed) {
-        (BuildOutcome::Failed { message, log_tail, .. }, Some((phase, _))) => {
-            let noted = json!({"build": id, "phase": phase, "message": message, "log_tail": log_tail});
-            cloud.note("codebuild", &project, "build-failed", noted);
+        (BuildOutcome::Failed { .. }, _) if fault == Fault::Stopped => {
+            cloud.note("codebuild", &project, "build-stopped", noted.into());
         }
-        _ => cloud.note("codebuild", &project, "build-succeeded", json!({"build": id})),
+        (BuildOutcome::Failed { message, log_tail, .. }, Some((phase, _))) => {
+            noted.insert("phase".into(), (*phase).into());
+            noted.insert("message".into(), message.as_str().into());
+            noted.insert("log_tail".into(), log_tail.as_str().into());
+            cloud.note("codebuild", &project, "build-failed", noted.into());
+        }
+        _ => cloud.note("codebuild", &project, "build-succeeded", noted.into()),
     }
     for phase in PREPARED..count {
         tell_phase(cloud, id, phase);
     }
     tell_phase(cloud, id, count);
     tell_status(cloud, id);
-    codepipeline::build_finished(cloud, id, outcome);
+    codepipeline::build_finished(cloud, id, outcome, fault == Fault::Stopped);
 }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::{Cloud, events};
-use super::api::show_variable;
-use super::{Build, Phase, Project};
+use super::api::{show_artifact, show_source, show_variable};
+use super::{Build, Phase, Project, Source};
 
 /// `CodeBuild Build State Change`.
 pub(super) fn tell_status(cloud: &mut Cloud, id: &str) {
@@ -109,15 +109,21 @@ fn information(cloud: &Cloud, build: &Build, project: &Project) -> Value {
         "build-complete": build.ended.is_some(),
         "initiator": build.initiator,
         "build-start-time": date(build.started),
-        "source": {"type": "CODEPIPELINE"},
+        "source": show_source(&project.source),
         "logs": {"group-name": group, "stream-name": stream, "deep-link": log_link(cloud, &group, stream)},
         "phases": phases,
     });
-    if let (Some(location), Some(members)) = (&build.output_location, information.as_object_mut()) {
-        members.insert(
-            "artifact".into(),
-            json!({"location": format!("arn:aws:s3:::{location}")}),
-        );
+    if let Some(members) = information.as_object_mut() {
+        if let Some(location) = show_artifact(build, project) {
+            members.insert("artifact".into(), json!({ "location": location }));
+        }
+        // The events of pipelines' builds that AWS documents have neither.
+        if let Source::CodeCommit(_) = &project.source {
+            members.insert("build-number".into(), build.number.into());
+            if let Some(version) = &build.source_version {
+                members.insert("source-version".into(), version.as_str().into());
+            }
+        }
     }
     information
 }

@@ -618,8 +618,8 @@ fn begin_build(cloud: &mut Cloud, place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A build has ended; one that no action waits for is nothing to CodePipeline.
-pub(crate) fn build_finished(cloud: &mut Cloud, build_id: &str, outcome: BuildOutcome) {
+/// A build has ended, or `stopped` was called for; one that no action waits for is nothing to CodePipeline.
+pub(crate) fn build_finished(cloud: &mut Cloud, build_id: &str, outcome: BuildOutcome, stopped: bool) {
     let Some(place) = cloud.codepipeline.builds.remove(build_id) else {
         return;
     };
@@ -637,6 +637,10 @@ pub(crate) fn build_finished(cloud: &mut Cloud, build_id: &str, outcome: BuildOu
                 put_artifact(cloud, &place.pipeline, &key, zip);
             }
             succeed(cloud, &place, Success::default());
+        }
+        BuildOutcome::Failed { .. } if stopped => {
+            let message = "Build terminated with state: STOPPED";
+            fail(cloud, &place, Failure::new("JobFailed", message), None);
         }
         BuildOutcome::Failed { phase, message, .. } => {
             let (code, message) = codebuild::code_and_message(&message);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::codepipeline::start_from_event;
 use crate::cloud::effect::{self, BuildOutcome, Effect};
+use crate::cloud::testing::{call, differs};
 use crate::cloud::{ApiError, Caller, Cloud, Push, Service};
 use crate::shapes;
 use crate::template::{Resource, Stack, Target, TemplateError};
@@ -252,13 +253,6 @@ impl Bench {
     }
 }
 
-fn call(cloud: &mut Cloud, service: Service, operation: &str, input: &Value) -> Result<Value, ApiError> {
-    shapes::validate(service, operation, input)?;
-    let answer = cloud.call(&Caller::Administrator, service, operation, input)?;
-    shapes::check_output(service, operation, &answer).unwrap_or_else(|fault| panic!("{operation}: {fault}: {answer}"));
-    Ok(answer)
-}
-
 // ---- Events against AWS's own samples
 
 fn samples(kind: &str) -> Vec<Value> {
@@ -291,40 +285,6 @@ fn samples(kind: &str) -> Vec<Value> {
         .iter()
         .map(|text| serde_json::from_str::<Value>(text).unwrap()["detail"].clone())
         .collect()
-}
-
-/// Where `actual` has a member that no sample has, or one of another type.
-fn differs(place: &str, actual: &Value, samples: &[&Value]) -> Option<String> {
-    match actual {
-        Value::Object(members) => members.iter().find_map(|(name, value)| {
-            let place = format!("{place}.{name}");
-            let found: Vec<&Value> = samples.iter().filter_map(|sample| sample.get(name)).collect();
-            if found.is_empty() {
-                Some(place)
-            } else {
-                differs(&place, value, &found)
-            }
-        }),
-        Value::Array(items) => {
-            if !samples.iter().any(|sample| sample.is_array()) {
-                return Some(place.to_owned());
-            }
-            // An empty list in the sample says nothing of what would be in it.
-            let found: Vec<&Value> = samples
-                .iter()
-                .filter_map(|sample| sample.as_array())
-                .flatten()
-                .collect();
-            items
-                .iter()
-                .filter(|_| !found.is_empty())
-                .find_map(|item| differs(&format!("{place}[]"), item, &found))
-        }
-        scalar => {
-            let same = |sample: &&Value| std::mem::discriminant(*sample) == std::mem::discriminant(scalar);
-            (!samples.iter().any(same)).then(|| format!("{place} = {scalar}"))
-        }
-    }
 }
 
 fn check_events(bench: &Bench) -> Vec<String> {

@@ -1,0 +1,71 @@
+//! What the tests of several services share.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{ApiError, Caller, Cloud, Service};
+use crate::shapes;
+use crate::template::{Stack, Target, TemplateError};
+
+/// Deploys a template without parameters.
+pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
+    let target = Target {
+        account: "123456789012".into(),
+        region: "eu-west-1".into(),
+        stack_name: "signalbox".into(),
+        base_url: "http://127.0.0.1:4566".into(),
+    };
+    let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+    Cloud::deploy(Stack::load(template, &BTreeMap::new(), &target)?, target, now, 7)
+}
+
+/// The events put so far: detail type and detail.
+pub(crate) fn events(cloud: &Cloud) -> Vec<(String, Value)> {
+    let events = super::events::put_so_far(cloud).iter();
+    let kind = |event: &Value| event["detail-type"].as_str().unwrap().to_owned();
+    events.map(|event| (kind(event), event["detail"].clone())).collect()
+}
+
+/// An administrator's call, with the input and the output checked against the service's model.
+pub(crate) fn call(cloud: &mut Cloud, service: Service, operation: &str, input: &Value) -> Result<Value, ApiError> {
+    shapes::validate(service, operation, input)?;
+    let answer = cloud.call(&Caller::Administrator, service, operation, input)?;
+    shapes::check_output(service, operation, &answer).unwrap_or_else(|fault| panic!("{operation}: {fault}: {answer}"));
+    Ok(answer)
+}
+
+/// Where `actual` has a member that no sample has, or one of another type.
+pub(crate) fn differs(place: &str, actual: &Value, samples: &[&Value]) -> Option<String> {
+    match actual {
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            let place = format!("{place}.{name}");
+            let found: Vec<&Value> = samples.iter().filter_map(|sample| sample.get(name)).collect();
+            if found.is_empty() {
+                Some(place)
+            } else {
+                differs(&place, value, &found)
+            }
+        }),
+        Value::Array(items) => {
+            if !samples.iter().any(|sample| sample.is_array()) {
+                return Some(place.to_owned());
+            }
+            // An empty list in the sample says nothing of what would be in it.
+            let found: Vec<&Value> = samples
+                .iter()
+                .filter_map(|sample| sample.as_array())
+                .flatten()
+                .collect();
+            items
+                .iter()
+                .filter(|_| !found.is_empty())
+                .find_map(|item| differs(&format!("{place}[]"), item, &found))
+        }
+        scalar => {
+            let same = |sample: &&Value| std::mem::discriminant(*sample) == std::mem::discriminant(scalar);
+            (!samples.iter().any(same)).then(|| format!("{place} = {scalar}"))
+        }
+    }
+}
