@@ -387,7 +387,8 @@ impl World {
             Effect::StopInstance { id } => {
                 self.instances.remove(&id);
             }
-            Effect::Mail(_) => {}
+            // There is no git here: the branches are the cloud's.
+            Effect::MoveBranch { .. } | Effect::Mail(_) => {}
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ OPERATIONS = {
     " PutScalingPolicy RegisterScalableTarget",
     "cloudwatch": "DescribeAlarms GetMetricStatistics ListMetrics PutMetricData SetAlarmState",
     "codebuild": "BatchGetBuilds BatchGetProjects ListBuildsForProject ListProjects StartBuild StopBuild",
-    "codecommit": "GetBranch GetCommit GetRepository ListRepositories",
+    "codecommit": "CreatePullRequest GetBranch GetCommentsForPullRequest GetCommit GetDifferences GetPullRequest"
+    " GetPullRequestApprovalStates GetRepository ListPullRequests ListRepositories MergePullRequestByFastForward"
+    " PostCommentForPullRequest UpdatePullRequestApprovalState UpdatePullRequestStatus",
     "codepipeline": "GetPipeline GetPipelineExecution GetPipelineState ListActionExecutions ListPipelineExecutions ListPipelines"
     " PutApprovalResult PutJobFailureResult PutJobSuccessResult StartPipelineExecution StopPipelineExecution",
     "events": "DescribeRule ListRules ListTargetsByRule PutEvents TestEventPattern",

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::binaries;
 use crate::cloud::effect::{Effect, EffectId, InvocationOutcome, Invoke};
-use crate::cloud::{Cloud, Happening, Push};
-use crate::git::Repositories;
+use crate::cloud::{Cloud, Happening};
+use crate::git::{Change, Repositories};
 use crate::jobs::{self, Bench};
 use crate::processes::fleet::Fleet;
 use crate::processes::functions::{Functions, Program};
@@ -356,12 +356,16 @@ impl Shared {
         act(&mut self.cloud())
     }
 
-    /// Tells the core of pushes.
-    pub(crate) fn push(&self, pushes: Vec<Push>) {
-        for push in pushes {
-            let repository = push.repository.clone();
-            if let Err(error) = self.with(|cloud| cloud.push(push)) {
-                eprintln!("the push to {repository} has no effect: {error}");
+    /// Tells the core of what was pushed.
+    pub(crate) fn push(&self, changes: Vec<Change>) {
+        for change in changes {
+            let result = self.with(|cloud| match change {
+                Change::Commits { repository, commits } => cloud.add_commits(&repository, commits),
+                Change::Push(push) => cloud.push(push),
+                Change::Delete { repository, branch } => cloud.delete_branch(&repository, &branch),
+            });
+            if let Err(error) = result {
+                eprintln!("a push has no effect: {error}");
             }
         }
     }
@@ -409,6 +413,17 @@ impl Shared {
                 });
             }
             Effect::StopInstance { id } => self.fleet.stop(id),
+            Effect::MoveBranch {
+                repository,
+                branch,
+                from,
+                to,
+            } => self.spawn(async move {
+                // A push that came between is told of, and the cloud's branch follows it.
+                if let Err(error) = shared.repositories.move_branch(&repository, &branch, &from, &to).await {
+                    eprintln!("the merge into {branch} of {repository} is not in git: {error:#}");
+                }
+            }),
             // It is in the cloud's inbox.
             Effect::Mail(_) => {}
         }
@@ -520,8 +535,10 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use hyper_util::client::legacy::Client;
     use hyper_util::rt::TokioExecutor;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::cloud::{Caller, Service};
 
     /// The front end around a stack without resources.
     async fn empty(speed: f64) -> Running {
@@ -557,6 +574,139 @@ mod tests {
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The front end around a repository and the project that builds its branches.
+    async fn with_repository() -> Running {
+        const TEMPLATE: &str = r"
+Resources:
+  Repository:
+    Type: AWS::CodeCommit::Repository
+    Properties: {RepositoryName: fraud}
+  Checks:
+    Type: AWS::CodeBuild::Project
+    Properties:
+      Name: checks
+      ServiceRole: checks-role
+      Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp}
+      Artifacts: {Type: NO_ARTIFACTS}
+      Environment: {Type: LINUX_CONTAINER, ComputeType: BUILD_GENERAL1_SMALL, Image: i}
+";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            stack_name: STACK.to_owned(),
+            base_url: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
+        let cloud = Cloud::deploy(stack, target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
+        let options = Options {
+            port: 0,
+            speed: 1.0,
+            seed: 1,
+            data: None,
+        };
+        let (python, workspace) = (binaries::python().unwrap(), binaries::workspace().unwrap());
+        Running::run(cloud, listener, &BTreeMap::new(), python, workspace, &options)
+            .await
+            .unwrap()
+    }
+
+    async fn git(folder: &Path, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new("git");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "Ada");
+            command.env(format!("GIT_{who}_EMAIL"), "ada@example.com");
+        }
+        let output = command.args(arguments).current_dir(folder).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "git {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn call(running: &Running, service: Service, operation: &str, input: &Value) -> Value {
+        running
+            .cloud()
+            .call(&Caller::Administrator, service, operation, input)
+            .unwrap()
+    }
+
+    async fn build(running: &Running, version: &str) -> Value {
+        let input = json!({"projectName": "checks", "sourceVersion": version});
+        let started = call(running, Service::CodeBuild, "StartBuild", &input);
+        let ids = json!({"ids": [started["build"]["id"]]});
+        loop {
+            let shown = call(running, Service::CodeBuild, "BatchGetBuilds", &ids);
+            if shown["builds"][0]["buildComplete"] == true {
+                return shown["builds"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_branch_is_pushed_built_and_merged() {
+        let running = with_repository().await;
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path();
+        let remote = format!("{}/git/fraud", running.base_url());
+        let commit = async |command: &str| {
+            let spec =
+                format!("version: 0.2\nphases: {{build: {{commands: ['{command}']}}}}\nartifacts: {{files: [no]}}\n");
+            fs::write(work.join("buildspec.yml"), spec).unwrap();
+            git(work, &["add", "."]).await;
+            git(work, &["commit", "-q", "-m", command]).await;
+        };
+        git(work, &["init", "-q", "-b", "main"]).await;
+        commit("exit 3").await;
+        git(work, &["push", "-q", &remote, "main"]).await;
+        git(work, &["checkout", "-q", "-b", "topic"]).await;
+        commit("exit 4").await;
+        commit("true").await;
+        // Two branches at once.
+        git(work, &["push", "-q", &remote, "topic", "topic:other"]).await;
+        let tip = git(work, &["rev-parse", "HEAD"]).await;
+
+        let (failed, passed) = (build(&running, "main").await, build(&running, &tip).await);
+        assert_eq!(
+            (&failed["buildStatus"], &passed["buildStatus"]),
+            (&json!("FAILED"), &json!("SUCCEEDED"))
+        );
+        let phases = failed["phases"].as_array().unwrap();
+        let phase = phases.iter().find(|phase| phase["phaseStatus"] == "FAILED").unwrap();
+        assert_eq!(
+            (&phase["phaseType"], &phase["contexts"][0]),
+            (
+                &json!("BUILD"),
+                &json!({"statusCode": "COMMAND_EXECUTION_ERROR",
+                    "message": "Error while executing command: exit 3. Reason: exit status 3"})
+            )
+        );
+        // A commit between two pushes is built as well.
+        let between = git(work, &["rev-parse", "HEAD~1"]).await;
+        assert_eq!(build(&running, &between).await["buildStatus"], "FAILED");
+
+        let proposal = json!({"title": "Better", "targets":
+            [{"repositoryName": "fraud", "sourceReference": "topic", "destinationReference": "main"}]});
+        call(&running, Service::CodeCommit, "CreatePullRequest", &proposal);
+        let merge = json!({"pullRequestId": "1", "repositoryName": "fraud"});
+        call(&running, Service::CodeCommit, "MergePullRequestByFastForward", &merge);
+        let until = Instant::now() + Duration::from_secs(20);
+        while git(work, &["ls-remote", &remote, "refs/heads/main"])
+            .await
+            .split('\t')
+            .next()
+            != Some(&tip)
+        {
+            assert!(Instant::now() < until, "the merge does not reach git");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        git(work, &["push", "-q", &remote, ":topic", ":other"]).await;
+        let happenings = running.happenings(0);
+        let deleted = happenings.iter().filter(|happening| happening.what == "branch-deleted");
+        assert_eq!(deleted.count(), 2);
+        running.stop().await;
     }
 
     #[tokio::test]

@@ -11,7 +11,31 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::cloud::Push;
+use crate::cloud::{Push, PushedCommit};
+
+/// How many commits of a push are taken with their files. Of those before them only their place in the history is.
+const FILES_OF_COMMITS_MAX: usize = 200;
+
+/// What a push changed.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// New commits.
+    Commits {
+        /// The repository's name.
+        repository: String,
+        /// The newest first.
+        commits: Vec<PushedCommit>,
+    },
+    /// A branch points to another commit, or is new.
+    Push(Push),
+    /// A branch is no longer there.
+    Delete {
+        /// The repository's name.
+        repository: String,
+        /// The branch's name.
+        branch: String,
+    },
+}
 
 /// The repositories.
 #[derive(Debug)]
@@ -49,15 +73,15 @@ impl Repositories {
     }
 
     /// The branches that are there, as if each had been pushed just now.
-    pub(crate) async fn standing(&self) -> anyhow::Result<Vec<Push>> {
-        let mut pushes = Vec::new();
+    pub(crate) async fn standing(&self) -> anyhow::Result<Vec<Change>> {
+        let mut changes = Vec::new();
         for name in self.known.keys() {
-            pushes.extend(self.changes(name, &BTreeMap::new()).await?);
+            changes.extend(self.changes(name, &BTreeMap::new()).await?);
         }
-        Ok(pushes)
+        Ok(changes)
     }
 
-    /// Answers a request for `/NAME/…`, and tells which branches it changed.
+    /// Answers a request for `/NAME/…`, and tells what it changed.
     pub(crate) async fn answer(
         &self,
         method: &Method,
@@ -65,7 +89,7 @@ impl Repositories {
         query: &str,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> (Response<Bytes>, Vec<Push>) {
+    ) -> (Response<Bytes>, Vec<Change>) {
         let (first, service) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
         let name = first.strip_suffix(".git").unwrap_or(first);
         let Some(turn) = self.known.get(name) else {
@@ -88,12 +112,12 @@ impl Repositories {
             let response = self
                 .backend(method, &format!("/{name}/{service}"), query, headers, body)
                 .await?;
-            let pushes = if is_push {
+            let changes = if is_push {
                 self.changes(name, &before).await?
             } else {
                 Vec::new()
             };
-            anyhow::Ok((response, pushes))
+            anyhow::Ok((response, changes))
         };
         match result.await {
             Ok(answer) => answer,
@@ -164,30 +188,91 @@ impl Repositories {
             .collect())
     }
 
-    /// What has been pushed since the branches were as before. A deleted branch is none.
-    async fn changes(&self, name: &str, before: &BTreeMap<String, String>) -> anyhow::Result<Vec<Push>> {
-        let mut pushes = Vec::new();
-        for (branch, commit) in self.branches(name).await? {
-            let parent = before.get(&branch);
-            if parent == Some(&commit) {
-                continue;
-            }
-            let folder = self.folder.join(name);
-            let about = run(&folder, &["show", "--no-patch", "--format=%an <%ae>%n%s", &commit]).await?;
-            let about = String::from_utf8_lossy(&about).into_owned();
-            let mut lines = about.lines().map(str::to_owned);
-            let zip = run(&folder, &["archive", "--format=zip", &commit]).await?;
-            pushes.push(Push {
+    /// What has been pushed since the branches were as before.
+    async fn changes(&self, name: &str, before: &BTreeMap<String, String>) -> anyhow::Result<Vec<Change>> {
+        let after = self.branches(name).await?;
+        let mut changes = Vec::new();
+        let moved: BTreeMap<&String, &String> = after
+            .iter()
+            .filter(|(branch, commit)| before.get(*branch) != Some(*commit))
+            .collect();
+        if !moved.is_empty() {
+            let tips: Vec<&str> = moved.values().map(|commit| commit.as_str()).collect();
+            let known: Vec<&str> = before.values().map(String::as_str).collect();
+            let commits = self.commits(name, &tips, &known).await?;
+            changes.push(Change::Commits {
                 repository: name.to_owned(),
-                branch,
-                commit,
-                parent: parent.cloned(),
-                author: lines.next().unwrap_or_default(),
-                message: lines.next().unwrap_or_default(),
-                zip: Bytes::from(zip),
+                commits,
             });
         }
-        Ok(pushes)
+        for (branch, commit) in moved {
+            let [about] = self
+                .about(name, &["--max-count=1", commit])
+                .await?
+                .try_into()
+                .map_err(|_| anyhow::anyhow!("git does not know {commit}, which {branch} points to"))?;
+            changes.push(Change::Push(Push {
+                repository: name.to_owned(),
+                branch: branch.clone(),
+                commit: about.commit,
+                parent: about.parents.into_iter().next(),
+                author: about.author,
+                message: about.message,
+                zip: self.archive(name, commit).await?,
+            }));
+        }
+        let deleted = before.keys().filter(|branch| !after.contains_key(*branch));
+        changes.extend(deleted.map(|branch| Change::Delete {
+            repository: name.to_owned(),
+            branch: branch.clone(),
+        }));
+        Ok(changes)
+    }
+
+    /// The commits that the new tips bring along, the newest first, with the files of as many as are kept.
+    async fn commits(&self, name: &str, tips: &[&str], known: &[&str]) -> anyhow::Result<Vec<PushedCommit>> {
+        let arguments = [&["--topo-order"], tips, &["--not"], known].concat();
+        let mut commits = self.about(name, &arguments).await?;
+        for commit in commits.iter_mut().take(FILES_OF_COMMITS_MAX) {
+            commit.zip = Some(self.archive(name, &commit.commit).await?);
+        }
+        Ok(commits)
+    }
+
+    /// What git's log says of commits; without their files.
+    async fn about(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Vec<PushedCommit>> {
+        let mut log = vec!["log", "--format=%H%x00%P%x00%an <%ae>%x00%s"];
+        log.extend(arguments);
+        let text = run(&self.folder.join(name), &log).await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let read = |line: &str| {
+            let mut parts = line.splitn(4, '\0').map(str::to_owned);
+            Some(PushedCommit {
+                commit: parts.next()?,
+                parents: parts.next()?.split_whitespace().map(str::to_owned).collect(),
+                author: parts.next()?,
+                message: parts.next()?,
+                zip: None,
+            })
+        };
+        Ok(text.lines().filter_map(read).collect())
+    }
+
+    async fn archive(&self, name: &str, commit: &str) -> anyhow::Result<Bytes> {
+        let zip = run(&self.folder.join(name), &["archive", "--format=zip", commit]).await?;
+        Ok(Bytes::from(zip))
+    }
+
+    /// Moves a branch, if it still points to where it did.
+    pub(crate) async fn move_branch(&self, name: &str, branch: &str, from: &str, to: &str) -> anyhow::Result<()> {
+        let turn = self
+            .known
+            .get(name)
+            .with_context(|| format!("there is no repository {name}"))?;
+        let _turn = turn.lock().await;
+        let reference = format!("refs/heads/{branch}");
+        run(&self.folder.join(name), &["update-ref", &reference, to, from]).await?;
+        Ok(())
     }
 }
 
@@ -313,10 +398,10 @@ mod tests {
                 let (head, body) = request.into_parts();
                 let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
                 let query = head.uri.query().unwrap_or_default();
-                let (response, pushes) = repositories
+                let (response, changes) = repositories
                     .answer(&head.method, head.uri.path(), query, &head.headers, body)
                     .await;
-                seen.lock().unwrap().extend(pushes);
+                seen.lock().unwrap().extend(changes);
                 response.map(axum::body::Body::from)
             }
         });
@@ -337,6 +422,7 @@ mod tests {
         assert!(client(&work, &["commit", "-q", "-m", "First\n\nWith more."]).await);
         assert!(client(&work, &["push", "-q", &remote, "main"]).await);
         assert!(client(&work, &["push", "-q", &remote, "main"]).await, "nothing new");
+        assert!(client(&work, &["commit", "-q", "--allow-empty", "-m", "Between"]).await);
         assert!(client(&work, &["commit", "-q", "--allow-empty", "-m", "Second"]).await);
         assert!(client(&work, &["push", "-q", &remote, "main", "main:topic/x"]).await);
         assert!(
@@ -344,20 +430,52 @@ mod tests {
             "a branch is deleted"
         );
 
-        let pushes = pushed.lock().unwrap().clone();
-        let about: Vec<_> = pushes
-            .iter()
-            .map(|push| (push.branch.as_str(), push.message.as_str(), push.parent.as_deref()))
-            .collect();
-        let first = pushes[0].commit.as_str();
+        let changes = pushed.lock().unwrap().clone();
+        let mut pushes = Vec::new();
+        let mut told = Vec::new();
+        for change in &changes {
+            told.push(match change {
+                Change::Commits { commits, .. } => {
+                    assert!(commits.iter().all(|commit| commit.zip.is_some()));
+                    let about = commits
+                        .iter()
+                        .map(|commit| (commit.message.as_str(), commit.parents.len()));
+                    format!("{:?}", about.collect::<Vec<_>>())
+                }
+                Change::Push(push) => {
+                    pushes.push(push.clone());
+                    format!("{} {}", push.branch, push.message)
+                }
+                Change::Delete { branch, .. } => format!("{branch} deleted"),
+            });
+        }
         assert_eq!(
-            about,
+            told,
             [
-                ("main", "First", None),
-                ("main", "Second", Some(first)),
-                ("topic/x", "Second", None)
+                "[(\"First\", 0)]",
+                "main First",
+                "[(\"Second\", 1), (\"Between\", 1)]",
+                "main Second",
+                "topic/x Second",
+                "topic/x deleted"
             ]
         );
+        let Change::Commits { commits, .. } = &changes[2] else {
+            panic!("{:?}", changes[2]);
+        };
+        assert_eq!(
+            (&commits[0].parents[0], &commits[1].parents[0]),
+            (&commits[1].commit, &pushes[0].commit)
+        );
+        assert_eq!(pushes[1].parent.as_ref(), Some(&commits[1].commit), "git's own parent");
+
+        // A merge moves a branch, if nobody else has.
+        let (first, second) = (&pushes[0].commit, &pushes[1].commit);
+        assert!(repositories.move_branch("m", "main", first, second).await.is_err());
+        assert_eq!(&repositories.branches("m").await.unwrap()["main"], second);
+        repositories.move_branch("m", "main", second, first).await.unwrap();
+        assert_eq!(&repositories.branches("m").await.unwrap()["main"], first);
+        repositories.move_branch("m", "main", first, second).await.unwrap();
         assert_eq!(
             (pushes[0].author.as_str(), pushes[0].repository.as_str()),
             ("Ada <ada@example.com>", "m")
@@ -378,11 +496,10 @@ mod tests {
             .await
             .unwrap();
         let standing = again.standing().await.unwrap();
-        assert_eq!(
-            (standing.len(), standing[0].commit == pushes[1].commit),
-            (1, true),
-            "kept"
-        );
+        let [Change::Commits { commits, .. }, Change::Push(kept)] = standing.as_slice() else {
+            panic!("{standing:?}");
+        };
+        assert_eq!((commits.len(), &kept.commit), (3, &pushes[1].commit), "kept");
         for name in ["", "../x", "a/b", ".git"] {
             assert!(
                 Repositories::open(folder.path().join("git"), vec![name.to_owned()])

@@ -54,11 +54,11 @@ async fn handle(shared: &Arc<Shared>, request: axum::extract::Request) -> Respon
         _ if signed_for_s3 => api(shared, head, body),
         ["git", rest @ ..] => {
             let path = format!("/{}", rest.join("/"));
-            let (response, pushes) = shared
+            let (response, changes) = shared
                 .repositories
                 .answer(&head.method, &path, &query, &head.headers, body)
                 .await;
-            shared.push(pushes);
+            shared.push(changes);
             response
         }
         ["function-url", function, ..] => function_url(shared, &head, function, body).await,

@@ -27,6 +27,17 @@ pub enum Effect {
         /// The id of its [`StartInstance`].
         id: EffectId,
     },
+    /// A merge has moved a branch of a repository; nothing to report.
+    MoveBranch {
+        /// The repository's name.
+        repository: String,
+        /// The branch's name.
+        branch: String,
+        /// The commit that it pointed to.
+        from: String,
+        /// The commit that it points to now.
+        to: String,
+    },
     /// A mail has been delivered; nothing to report. It is also kept in the cloud's inbox.
     Mail(Mail),
 }

@@ -318,6 +318,19 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
         (Service::CodeCommit, _) if !text("repositoryName").is_empty() => {
             vec![ask(cloud.arn("codecommit", text("repositoryName")))]
         }
+        (Service::CodeCommit, "CreatePullRequest") => {
+            let targets = input.get("targets").and_then(Value::as_array).into_iter().flatten();
+            let names = targets.filter_map(|target| target.get("repositoryName")?.as_str());
+            names.map(|name| ask(cloud.arn("codecommit", name))).collect()
+        }
+        // The repository is that of the pull request. The service itself says of one that is not there.
+        (Service::CodeCommit, _) if !text("pullRequestId").is_empty() => {
+            let repository = super::codecommit::repository_of(cloud, text("pullRequestId"));
+            repository
+                .map(|name| ask(cloud.arn("codecommit", name)))
+                .into_iter()
+                .collect()
+        }
         (Service::CodeBuild, "StartBuild" | "ListBuildsForProject") => {
             vec![ask(cloud.arn("codebuild", &format!("project/{}", text("projectName"))))]
         }

@@ -34,7 +34,7 @@ pub(crate) mod sqs;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use self::codecommit::Push;
+pub use self::codecommit::{Push, PushedCommit};
 use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
 pub use self::lambda::FunctionInfo;

@@ -110,7 +110,7 @@ pub(super) fn start_build(cloud: &mut Cloud, caller: &Caller, input: &Value) -> 
     };
     let version = text("sourceVersion");
     let (source, revision) = match codecommit::checkout(cloud, &location, version) {
-        Ok(commit) => (Ok(commit.zip.clone()), Some(commit.id.clone())),
+        Ok(commit) => (Ok(commit.zip.clone().unwrap_or_default()), Some(commit.id.clone())),
         Err(said) => {
             let version = version.unwrap_or_default();
             let message = format!("{said} for primary source and source version {version}");

@@ -1,4 +1,7 @@
-//! CodeCommit: repositories, their branches and the commits that were pushed.
+//! CodeCommit: repositories, their branches, the commits that were pushed, and pull requests.
+//!
+//! [`history`] is what commits have to do with each other, [`differences`] what their files have; [`pull_requests`] and [`comments`]
+//! are what people and functions say of a branch; [`api`] answers the calls; [`tell`] puts events.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +10,41 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ApiError, Cloud, events};
+use super::iam::identity;
+use super::{ApiError, Caller, Cloud};
 use crate::template::{Resource, TemplateError};
 
 mod api;
+mod comments;
+mod differences;
+mod history;
+mod pull_requests;
+mod tell;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::api::call;
+use self::pull_requests::PullRequest;
+pub(crate) use self::pull_requests::repository_of;
 
 /// The service's state.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     repositories: BTreeMap<String, Repository>,
+    /// By number: the ids of pull requests are the account's, not the repository's.
+    pull_requests: BTreeMap<u64, PullRequest>,
+    /// What was asked under each client request token.
+    asked: BTreeMap<String, Asked>,
+}
+
+/// One call that had a client request token.
+#[derive(Debug)]
+struct Asked {
+    caller: String,
+    operation: &'static str,
+    input: Value,
+    /// The id of what was made.
+    made: String,
 }
 
 /// A push of one branch of a repository.
@@ -39,19 +66,34 @@ pub struct Push {
     pub zip: Bytes,
 }
 
+/// A commit that comes with a push: the tip of a branch, or one before it.
+#[derive(Debug, Clone)]
+pub struct PushedCommit {
+    /// Its id.
+    pub commit: String,
+    /// The commits before it: none for the first, two for a merge.
+    pub parents: Vec<String>,
+    /// Who made it: a name, or `name <address>`.
+    pub author: String,
+    /// Its message.
+    pub message: String,
+    /// Its files, as a zip; none where only its place in the history is known.
+    pub zip: Option<Bytes>,
+}
+
 /// A commit that was pushed.
 #[derive(Debug, Clone)]
 pub(crate) struct Commit {
     /// Its id.
     pub(crate) id: String,
-    parent: Option<String>,
+    parents: Vec<String>,
     author: String,
     /// Its message.
     pub(crate) message: String,
     /// When it was pushed, which stands for when it was made.
     pub(crate) date: Timestamp,
-    /// The files, as a zip.
-    pub(crate) zip: Bytes,
+    /// The files, as a zip; none where only its place in the history is known.
+    pub(crate) zip: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -113,71 +155,161 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
 }
 
 impl Cloud {
+    /// Takes commits that come with a push, before the push itself. Those that are there already stay as they are.
+    ///
+    /// # Errors
+    /// `RepositoryDoesNotExistException`, `InvalidCommitIdException`.
+    pub fn add_commits(&mut self, repository: &str, commits: Vec<PushedCommit>) -> Result<(), ApiError> {
+        let now = self.now;
+        let found = self.codecommit.repositories.get_mut(repository);
+        let found = found.ok_or_else(|| no_repository(repository))?;
+        if let Some(commit) = commits.iter().find(|commit| !is_commit_id(&commit.commit)) {
+            return Err(invalid_commit_id(&commit.commit));
+        }
+        for commit in commits {
+            let id = commit.commit;
+            let known = found.commits.entry(id.clone()).or_insert(Commit {
+                id,
+                parents: commit.parents,
+                author: commit.author,
+                message: commit.message,
+                date: now,
+                zip: None,
+            });
+            known.zip = known.zip.take().or(commit.zip);
+        }
+        Ok(())
+    }
+
     /// Takes a push: the branch then points to the commit, and EventBridge is told. A push of what the branch already points to
     /// changes nothing.
     ///
     /// # Errors
     /// `RepositoryDoesNotExistException`, `InvalidBranchNameException`, `InvalidCommitIdException`.
     pub fn push(&mut self, push: Push) -> Result<(), ApiError> {
-        let now = self.now;
-        let repository = self
-            .codecommit
-            .repositories
-            .get_mut(&push.repository)
-            .ok_or_else(|| no_repository(&push.repository))?;
+        let repository = self.codecommit.repositories.get(&push.repository);
+        let repository = repository.ok_or_else(|| no_repository(&push.repository))?;
         if push.branch.is_empty() || push.branch.len() > 256 || push.branch.starts_with("refs/") {
             return Err(ApiError::new(
                 "InvalidBranchNameException",
                 format!("The branch name {} is not valid.", push.branch),
             ));
         }
-        if push.commit.is_empty() || !push.commit.chars().all(|c| c.is_ascii_hexdigit()) {
-            return Err(ApiError::new(
-                "InvalidCommitIdException",
-                format!("The commit ID {} is not valid.", push.commit),
-            ));
+        if !is_commit_id(&push.commit) {
+            return Err(invalid_commit_id(&push.commit));
         }
-        let before = repository.branches.insert(push.branch.clone(), push.commit.clone());
-        if before.as_ref() == Some(&push.commit) {
+        if repository.branches.get(&push.branch) == Some(&push.commit) {
             return Ok(());
         }
-        repository.default_branch.get_or_insert_with(|| push.branch.clone());
-        repository.modified = now;
-        let mut detail = json!({
-            "event": if before.is_some() { "referenceUpdated" } else { "referenceCreated" },
-            "repositoryName": repository.name,
-            "repositoryId": repository.id,
-            "referenceType": "branch",
-            "referenceName": push.branch,
-            "referenceFullName": format!("refs/heads/{}", push.branch),
-            "commitId": push.commit,
-        });
-        if let (Some(before), Some(detail)) = (before, detail.as_object_mut()) {
-            detail.insert("oldCommitId".into(), before.into());
-        }
-        let arn = repository.arn.clone();
         let noted = json!({
             "branch": push.branch, "commit": push.commit, "author": push.author, "message": push.message,
         });
-        let commit = Commit {
-            id: push.commit.clone(),
-            parent: push.parent,
+        let commit = PushedCommit {
+            commit: push.commit.clone(),
+            parents: push.parent.into_iter().collect(),
             author: push.author,
             message: push.message,
-            date: now,
-            zip: push.zip,
+            zip: Some(push.zip),
         };
-        repository.commits.insert(push.commit, commit);
+        self.add_commits(&push.repository, vec![commit])?;
         self.note("codecommit", &push.repository, "pushed", noted);
-        events::put(
-            self,
-            "aws.codecommit",
-            "CodeCommit Repository State Change",
-            vec![arn],
-            detail,
-        );
+        let caller = identity(self, &Caller::Administrator).0;
+        move_branch(self, &push.repository, &push.branch, Some(push.commit), &caller, None);
         Ok(())
     }
+
+    /// Takes the push that deletes a branch, and EventBridge is told. A branch that is not there is deleted already.
+    ///
+    /// # Errors
+    /// `RepositoryDoesNotExistException`; `DefaultBranchCannotBeDeletedException`.
+    pub fn delete_branch(&mut self, repository: &str, branch: &str) -> Result<(), ApiError> {
+        let found = self.codecommit.repositories.get(repository);
+        let found = found.ok_or_else(|| no_repository(repository))?;
+        if !found.branches.contains_key(branch) {
+            return Ok(());
+        }
+        if found.default_branch.as_deref() == Some(branch) {
+            return Err(ApiError::new(
+                "DefaultBranchCannotBeDeletedException",
+                "The specified branch is the default branch for the repository, and cannot be deleted.",
+            ));
+        }
+        self.note("codecommit", repository, "branch-deleted", json!({ "branch": branch }));
+        let caller = identity(self, &Caller::Administrator).0;
+        move_branch(self, repository, branch, None, &caller, None);
+        Ok(())
+    }
+}
+
+/// Makes a branch point to another commit, or to none; EventBridge is told, and the pull requests of the branch follow. `merged` is
+/// the commit that both branches of a pull request had, where its merge moves the branch.
+fn move_branch(
+    cloud: &mut Cloud,
+    repository: &str,
+    branch: &str,
+    to: Option<String>,
+    caller: &str,
+    merged: Option<&str>,
+) {
+    let now = cloud.now;
+    let Some(found) = cloud.codecommit.repositories.get_mut(repository) else {
+        return;
+    };
+    let before = match &to {
+        Some(commit) => found.branches.insert(branch.to_owned(), commit.clone()),
+        None => found.branches.remove(branch),
+    };
+    if to.is_some() {
+        found.default_branch.get_or_insert_with(|| branch.to_owned());
+    }
+    found.modified = now;
+    tell::reference_changed(cloud, repository, branch, before.as_deref(), to.as_deref(), merged);
+    pull_requests::branch_moved(cloud, repository, branch, to.as_deref(), caller);
+}
+
+/// The id of what was made by the same call with the same client request token, if there was one.
+///
+/// # Errors
+/// `IdempotencyParameterMismatchException` where the call with the token was another.
+fn asked_before(
+    cloud: &Cloud,
+    caller: &str,
+    operation: &'static str,
+    input: &Value,
+) -> Result<Option<String>, ApiError> {
+    let token = input.get("clientRequestToken").and_then(Value::as_str);
+    let Some(asked) = token.and_then(|token| cloud.codecommit.asked.get(token)) else {
+        return Ok(None);
+    };
+    if asked.caller == caller && asked.operation == operation && &asked.input == input {
+        return Ok(Some(asked.made.clone()));
+    }
+    Err(ApiError::new(
+        "IdempotencyParameterMismatchException",
+        "The client request token is not valid. Either the token is not in a valid format, or the token has been used in a previous \
+         request and cannot be reused.",
+    ))
+}
+
+/// Keeps what was made, if the call has a client request token.
+fn remember(cloud: &mut Cloud, caller: &str, operation: &'static str, input: &Value, made: String) {
+    if let Some(token) = input.get("clientRequestToken").and_then(Value::as_str) {
+        let asked = Asked {
+            caller: caller.to_owned(),
+            operation,
+            input: input.clone(),
+            made,
+        };
+        cloud.codecommit.asked.insert(token.to_owned(), asked);
+    }
+}
+
+fn is_commit_id(id: &str) -> bool {
+    !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn invalid_commit_id(id: &str) -> ApiError {
+    ApiError::new("InvalidCommitIdException", format!("The commit ID {id} is not valid."))
 }
 
 /// The commit that a branch points to.
@@ -229,32 +361,38 @@ pub(crate) fn checkout<'a>(
     let repository = repositories
         .find(|repository| repository.clone_url.as_deref() == Some(clone_url))
         .ok_or("repository not found")?;
-    let tip = |branch: &str| {
-        repository
-            .branches
-            .get(branch)
-            .and_then(|id| repository.commits.get(id))
+    let wanted = version.unwrap_or("HEAD");
+    let wanted = match wanted.strip_suffix('}').and_then(|version| version.split_once("^{")) {
+        Some((_, commit)) => commit,
+        None => wanted,
     };
-    let Some(version) = version else {
-        return repository
-            .default_branch
-            .as_deref()
-            .and_then(tip)
-            .ok_or("reference not found");
-    };
-    if let Some((_, commit)) = version.strip_suffix('}').and_then(|version| version.split_once("^{")) {
-        return repository.commits.get(commit).ok_or("object not found");
-    }
-    let branch = version.strip_prefix("refs/heads/").unwrap_or(version);
-    if let Some(commit) = tip(branch).or_else(|| repository.commits.get(version)) {
-        return Ok(commit);
-    }
-    let is_commit = version.len() == 40 && version.chars().all(|c| c.is_ascii_hexdigit());
-    Err(if is_commit {
+    let is_commit = wanted.len() == 40 && is_commit_id(wanted);
+    let missing = if is_commit {
         "object not found"
     } else {
         "reference not found"
-    })
+    };
+    repository
+        .find(wanted)
+        .filter(|commit| commit.zip.is_some())
+        .ok_or(missing)
+}
+
+impl Repository {
+    /// The commit that a specifier names: `HEAD`, a branch, `refs/heads/BRANCH`, or a commit's id.
+    fn find(&self, specifier: &str) -> Option<&Commit> {
+        let branch = match specifier {
+            "HEAD" => self.default_branch.as_deref()?,
+            _ => branch_of(specifier),
+        };
+        let tip = self.branches.get(branch).and_then(|id| self.commits.get(id));
+        tip.or_else(|| self.commits.get(specifier))
+    }
+}
+
+/// The branch that a reference names.
+fn branch_of(reference: &str) -> &str {
+    reference.strip_prefix("refs/heads/").unwrap_or(reference)
 }
 
 fn no_repository(name: &str) -> ApiError {

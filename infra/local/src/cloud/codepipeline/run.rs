@@ -531,6 +531,10 @@ fn begin_source(cloud: &mut Cloud, place: &Place, action: &str) -> Result<(), Fa
         },
         commit.zip.clone(),
     );
+    let zip = zip.ok_or_else(|| {
+        let message = format!("the local cloud does not keep the files of {}", source.commit);
+        Failure::new("ConfigurationError", message)
+    })?;
     let date = commit.date.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut variables: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in [
