@@ -12,6 +12,7 @@ pub mod front;
 mod git;
 mod inbox;
 mod jobs;
+pub mod news;
 pub mod pattern;
 mod processes;
 mod server;

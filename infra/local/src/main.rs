@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use local::front::{self, Options, REGION, Running};
+use local::news::News;
 use local::{binaries, demo};
 
 /// The release train on this machine: the stack of infra/template.yaml, the functions' real binaries, the model's real scripts and
@@ -176,9 +177,14 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     println!("  aws --endpoint-url {base} sagemaker list-pipelines");
     println!("\nCtrl-C stops it.\n");
 
-    let mut shown = 0;
+    let (mut shown, mut told) = (0, 0);
     let news = async {
         loop {
+            let happenings = running.happenings(told);
+            told += happenings.len();
+            for news in happenings.iter().filter_map(News::of) {
+                let _ = writeln!(std::io::stdout(), "{news}");
+            }
             let mails = running.cloud().inbox().get(shown..).unwrap_or_default().to_vec();
             shown += mails.len();
             for mail in mails {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cloud::Happening;
+use crate::news::{News, cut, printable};
 
 /// The longest line, in characters.
 const COLUMNS: usize = 100;
@@ -67,17 +68,20 @@ impl Teller {
         let of = |member: &str| text(data, member);
         let line = |place, text: String, tone| vec![Line { place, text, tone }];
         match (happening.service, happening.what) {
-            ("codecommit", "pushed") => {
-                let author = of("author").split(" <").next().unwrap_or_default().to_owned();
-                let commit: String = of("commit").chars().take(7).collect();
-                line("push", format!("{commit} by {author}: {}", of("message")), Tone::Plain)
+            ("codecommit" | "codebuild", _) => {
+                let news = News::of(happening).into_iter();
+                let tone = |good| match good {
+                    None => Tone::Plain,
+                    Some(true) => Tone::Good,
+                    Some(false) => Tone::Bad,
+                };
+                news.map(|News { place, text, good }| Line {
+                    place,
+                    text,
+                    tone: tone(good),
+                })
+                .collect()
             }
-            ("codebuild", "build-succeeded") => line("build", "passed".to_owned(), Tone::Good),
-            ("codebuild", "build-failed") => line(
-                "build",
-                format!("FAILED in {}: {}", of("phase"), of("message")),
-                Tone::Bad,
-            ),
             ("sagemaker", "execution-status") => match of("status") {
                 "Executing" if self.fresh(&format!("training {}", of("execution")), "started") => {
                     line("training", "started".to_owned(), Tone::Plain)
@@ -282,20 +286,6 @@ pub(crate) fn render(line: &Line, elapsed: f64, time: Timestamp, coloured: bool)
         Tone::Mail => ("\u{1b}[36m", "\u{1b}[0m"),
     };
     format!("{elapsed:>6.1}s  {clock}  {:<10}{on}{words}{off}", line.place)
-}
-
-/// Without control characters: texts from outside could write anything on the terminal with them.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// At most so many characters; what is cut off is marked.
-fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() > room {
-        text.chars().take(room.saturating_sub(1)).collect::<String>() + "…"
-    } else {
-        text.to_owned()
-    }
 }
 
 /// The words in lines of at most `columns` characters, and at most `lines_max` lines; a longer word is cut.

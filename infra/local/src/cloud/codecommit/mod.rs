@@ -201,8 +201,12 @@ impl Cloud {
         if repository.branches.get(&push.branch) == Some(&push.commit) {
             return Ok(());
         }
+        let is_default = repository
+            .default_branch
+            .as_ref()
+            .is_none_or(|default| *default == push.branch);
         let noted = json!({
-            "branch": push.branch, "commit": push.commit, "author": push.author, "message": push.message,
+            "branch": push.branch, "commit": push.commit, "author": push.author, "message": push.message, "default": is_default,
         });
         let commit = PushedCommit {
             commit: push.commit.clone(),

@@ -1663,8 +1663,7 @@ fn pushes_move_branches() {
     assert_eq!(detail["referenceFullName"], "refs/heads/main");
     let pushed = bench.cloud.take_happenings();
     assert_eq!(pushed.len(), 2);
-    let noted =
-        json!({"branch": "main", "commit": first, "author": "Ada <ada@example.com>", "message": "Try number 1"});
+    let noted = json!({"branch": "main", "commit": first, "author": "Ada <ada@example.com>", "message": "Try number 1", "default": true});
     assert_eq!((pushed[0].what, &pushed[0].data), ("pushed", &noted));
 
     let branch = json!({"repositoryName": "fraud", "branchName": "main"});
