@@ -13,6 +13,9 @@ use tokio::process::Command;
 
 use crate::cloud::{Push, PushedCommit};
 
+/// The branch that git takes for the repository's own.
+const HEAD: &str = "main";
+
 /// How many commits of a push are taken with their files. Of those before them only their place in the history is.
 const FILES_OF_COMMITS_MAX: usize = 200;
 
@@ -48,6 +51,7 @@ pub(crate) struct Repositories {
 impl Repositories {
     /// Makes the repositories that aren't there yet, empty.
     pub(crate) async fn open(folder: PathBuf, names: Vec<String>) -> anyhow::Result<Self> {
+        let head = format!("--initial-branch={HEAD}");
         for name in &names {
             // CodeCommit's own rule for names keeps them within the folder.
             let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
@@ -58,11 +62,7 @@ impl Repositories {
             if !path.join("HEAD").is_file() {
                 std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
                 // Without a template there are no hooks.
-                run(
-                    &path,
-                    &["init", "--quiet", "--bare", "--initial-branch=main", "--template=", "."],
-                )
-                .await?;
+                run(&path, &["init", "--quiet", "--bare", &head, "--template=", "."]).await?;
             }
         }
         let known = names
@@ -192,12 +192,14 @@ impl Repositories {
     async fn changes(&self, name: &str, before: &BTreeMap<String, String>) -> anyhow::Result<Vec<Change>> {
         let after = self.branches(name).await?;
         let mut changes = Vec::new();
-        let moved: BTreeMap<&String, &String> = after
+        let mut moved: Vec<(&String, &String)> = after
             .iter()
             .filter(|(branch, commit)| before.get(*branch) != Some(*commit))
             .collect();
+        // CodeCommit's default branch is the first that is pushed: of several at once it must be git's own.
+        moved.sort_by_key(|(branch, _)| *branch != HEAD);
         if !moved.is_empty() {
-            let tips: Vec<&str> = moved.values().map(|commit| commit.as_str()).collect();
+            let tips: Vec<&str> = moved.iter().map(|(_, commit)| commit.as_str()).collect();
             let known: Vec<&str> = before.values().map(String::as_str).collect();
             let commits = self.commits(name, &tips, &known).await?;
             changes.push(Change::Commits {
@@ -420,7 +422,7 @@ mod tests {
         std::fs::write(work.join("train.py"), &noise).unwrap();
         assert!(client(&work, &["add", "."]).await);
         assert!(client(&work, &["commit", "-q", "-m", "First\n\nWith more."]).await);
-        assert!(client(&work, &["push", "-q", &remote, "main"]).await);
+        assert!(client(&work, &["push", "-q", &remote, "main", "main:a"]).await);
         assert!(client(&work, &["push", "-q", &remote, "main"]).await, "nothing new");
         assert!(client(&work, &["commit", "-q", "--allow-empty", "-m", "Between"]).await);
         assert!(client(&work, &["commit", "-q", "--allow-empty", "-m", "Second"]).await);
@@ -454,14 +456,16 @@ mod tests {
             [
                 "[(\"First\", 0)]",
                 "main First",
+                "a First",
                 "[(\"Second\", 1), (\"Between\", 1)]",
                 "main Second",
                 "topic/x Second",
                 "topic/x deleted"
             ]
         );
-        let Change::Commits { commits, .. } = &changes[2] else {
-            panic!("{:?}", changes[2]);
+        pushes.retain(|push| push.branch != "a");
+        let Change::Commits { commits, .. } = &changes[3] else {
+            panic!("{:?}", changes[3]);
         };
         assert_eq!(
             (&commits[0].parents[0], &commits[1].parents[0]),
@@ -496,10 +500,15 @@ mod tests {
             .await
             .unwrap();
         let standing = again.standing().await.unwrap();
-        let [Change::Commits { commits, .. }, Change::Push(kept)] = standing.as_slice() else {
+        let [Change::Commits { commits, .. }, Change::Push(kept), Change::Push(other)] = standing.as_slice() else {
             panic!("{standing:?}");
         };
         assert_eq!((commits.len(), &kept.commit), (3, &pushes[1].commit), "kept");
+        assert_eq!(
+            (kept.branch.as_str(), other.branch.as_str()),
+            ("main", "a"),
+            "git's own branch is the first"
+        );
         for name in ["", "../x", "a/b", ".git"] {
             assert!(
                 Repositories::open(folder.path().join("git"), vec![name.to_owned()])

@@ -29,6 +29,9 @@ struct Properties {
 struct SourceProperties {
     r#type: String,
     location: Option<String>,
+    // The source is the commit's files: how much of its history would come along changes nothing.
+    #[serde(default, rename = "GitCloneDepth")]
+    _git_clone_depth: Value,
     build_spec: Option<String>,
 }
 

@@ -18,7 +18,7 @@ Resources:
     Properties:
       Name: checks
       ServiceRole: checks-role
-      Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp, BuildSpec: checks.yml}
+      Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp, BuildSpec: checks.yml, GitCloneDepth: 1}
       Artifacts: {Type: NO_ARTIFACTS}
       TimeoutInMinutes: 10
       Environment:
