@@ -651,6 +651,7 @@ impl World {
                 "update-endpoint" => handler(update_endpoint::UpdateEndpoint::new(&environment, &sdk)?),
                 "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?),
                 "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?),
+                "build-status" => handler(build_status::BuildStatus::new(&environment, &sdk)?),
                 other => bail!("the template has a function `{other}` that this project has no crate for"),
             };
             self.functions.insert(info.name, handler);
