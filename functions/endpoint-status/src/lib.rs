@@ -2,7 +2,8 @@
 //!
 //! Tells when an update is being rolled back, or when the endpoint is in a state that only a person can mend. Keeps what would be
 //! forgotten: why SageMaker rolls an update back, which the endpoint itself loses with the next one, and what an alarm saw. When an
-//! alarm fires within the guard time after a deployment, it starts the rollback pipeline.
+//! alarm fires within the guard time after a deployment, it starts the rollback pipeline. SageMaker's events may be lost: a sweep looks
+//! at the endpoint and at its alarms. What people were told is noted on the endpoint, so that each trouble is told once.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,9 @@ use aws_config::SdkConfig;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
+use signalbox_aws::alarms::{Alarms, ReadFiring};
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::configurations::{ReadConfigs, ReadTags, tag};
+use signalbox_aws::configurations::{ReadConfigs, ReadTags, WriteTags, tag};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::notices::{Publish, Sns};
@@ -23,7 +25,8 @@ use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::event::Event;
 use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
-use signalbox_model::package::{key, of_release};
+use signalbox_model::package::{key, metadata_value, of_release};
+use signalbox_model::retraining::Firing;
 use signalbox_model::watch::{self, Reaction, Served};
 
 /// What the template sets.
@@ -39,6 +42,8 @@ pub struct Settings {
     pub rollback_pipeline: String,
     /// How long after a deployment an alarm brings the version before back.
     pub guard: SignedDuration,
+    /// The alarms that do.
+    pub alarms: Vec<String>,
 }
 
 /// The function.
@@ -47,6 +52,7 @@ pub struct EndpointStatus {
     settings: Settings,
     registry: Registry,
     endpoints: Endpoints,
+    alarms: Alarms,
     rollbacks: Releases,
     notices: Sns,
 }
@@ -59,11 +65,13 @@ impl Function for EndpointStatus {
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
             rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             guard: SignedDuration::from_mins(environment.parsed("GUARD_MINUTES")?),
+            alarms: environment.list("ALARM_NAMES"),
         };
         Ok(Self {
             settings,
             registry: Registry::new(sdk),
             endpoints: Endpoints::new(sdk),
+            alarms: Alarms::new(sdk),
             rollbacks: Releases::new(sdk),
             notices: Sns::new(sdk),
         })
@@ -73,6 +81,7 @@ impl Function for EndpointStatus {
         let ports = Ports {
             registry: &self.registry,
             endpoints: &self.endpoints,
+            alarms: &self.alarms,
             rollbacks: &self.rollbacks,
             notices: &self.notices,
         };
@@ -82,11 +91,13 @@ impl Function for EndpointStatus {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, E, B, N> {
+pub struct Ports<'a, R, E, A, B, N> {
     /// Read and write on versions.
     pub registry: &'a R,
-    /// See the endpoint and what serves.
+    /// See the endpoint and what serves; note on the endpoint what was told.
     pub endpoints: &'a E,
+    /// See which alarms fire.
+    pub alarms: &'a A,
     /// Start rollbacks.
     pub rollbacks: &'a B,
     /// Tell people.
@@ -119,43 +130,103 @@ struct AlarmState {
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle<R, E, B, N>(
+pub async fn handle<R, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
+    ports: &Ports<'_, R, E, A, B, N>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
-    E: ReadEndpoints + ReadConfigs + ReadTags,
+    E: ReadEndpoints + ReadConfigs + ReadTags + WriteTags,
+    A: ReadFiring,
     B: StartRollbacks,
     N: Publish,
 {
     let event = Event::parse(event)?;
+    let name = settings.model.as_str();
     match event.kind() {
         ("aws.sagemaker", "SageMaker Endpoint State Change") => {
             let changed: EndpointChanged = event.detail()?;
-            if Status::parse(&changed.endpoint_status) == Some(Status::RollingBack) {
-                keep_failure(settings, ports, &changed).await?;
-            }
-            if let Some(notice) = notice_of(settings, &changed) {
-                tell(settings, ports, &notice).await?;
+            if let Some(trouble) = trouble_of(&changed.endpoint_status) {
+                let endpoint = ports.endpoints.endpoint(name).await?;
+                troubled(settings, ports, trouble, &changed, endpoint.as_ref()).await?;
+            } else {
+                tracing::info!(status = changed.endpoint_status, "the endpoint changed");
             }
         }
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
-            guard(settings, ports, &event).await?;
+            let alarm: AlarmChanged = event.detail()?;
+            if alarm.state.value != "ALARM" {
+                return Ok(Value::Null);
+            }
+            let fired = event.time.context("the alarm's event has no `time`")?;
+            let firing = Firing::new(&alarm.alarm_name, &alarm.state.reason, None, fired);
+            match ports.endpoints.endpoint(name).await? {
+                Some(endpoint) => guard(settings, ports, &firing, &endpoint).await?,
+                None => tracing::info!(alarm = firing.alarm, "an alarm without an endpoint"),
+            }
+        }
+        ("signalbox", "Sweep") => {
+            if let Some(endpoint) = ports.endpoints.endpoint(name).await? {
+                sweep(settings, ports, &endpoint).await?;
+            }
         }
         _ => return Err(event.unknown().into()),
     }
     Ok(Value::Null)
 }
 
-async fn tell<R, E, B, N: Publish>(
+/// Looks at the endpoint for what an event should have told.
+async fn sweep<R, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
+    ports: &Ports<'_, R, E, A, B, N>,
+    endpoint: &Endpoint,
+) -> Result<(), anyhow::Error>
+where
+    R: ReadPackages + WritePackages,
+    E: ReadConfigs + ReadTags + WriteTags,
+    A: ReadFiring,
+    B: StartRollbacks,
+    N: Publish,
+{
+    if let Some(trouble) = trouble_of(endpoint.status.as_str()) {
+        let changed = EndpointChanged {
+            endpoint_status: endpoint.status.as_str().to_owned(),
+            endpoint_config_name: Some(endpoint.config.clone()),
+            failure_reason: endpoint.failure_reason.clone(),
+        };
+        return troubled(settings, ports, trouble, &changed, Some(endpoint)).await;
+    }
+    // While an update runs, SageMaker watches the alarms, and names them.
+    if endpoint.is_idle() {
+        for firing in ports.alarms.firing(&settings.alarms).await? {
+            guard(settings, ports, &firing, endpoint).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes a notice, unless that was told before, as a tag of the endpoint says.
+async fn tell_once<R, E, A, B, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, A, B, N>,
+    (key, what): (&'static str, &str),
     notice: &Notice,
-) -> Result<(), anyhow::Error> {
+) -> Result<(), anyhow::Error>
+where
+    E: ReadTags + WriteTags,
+    N: Publish,
+{
+    let arn = settings.group.endpoint_arn(settings.model.as_str());
+    let what = metadata_value(what);
+    if ports.endpoints.tags(&arn).await?.get(key) == Some(&what) {
+        tracing::info!(what, "told before");
+        return Ok(());
+    }
+    // Told first and noted then: who dies in between tells again, but nobody stays untold.
     let topic = &settings.notices_topic_arn;
     ports.notices.publish(topic, notice, &BTreeMap::new()).await?;
+    ports.endpoints.tag(&arn, key, &what).await?;
     Ok(())
 }
 
@@ -168,9 +239,9 @@ fn deploying<'a>(settings: &Settings, endpoint: &'a Endpoint) -> Option<(u32, &'
 }
 
 /// Writes something on the version that is being deployed.
-async fn mark<R: WritePackages, E, B, N>(
+async fn mark<R: WritePackages, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
+    ports: &Ports<'_, R, E, A, B, N>,
     version: u32,
     (key, value): (&str, String),
 ) -> Result<(), anyhow::Error> {
@@ -182,57 +253,78 @@ async fn mark<R: WritePackages, E, B, N>(
     }
 }
 
-/// Keeps why SageMaker rolls an update back.
-async fn keep_failure<R, E, B, N>(
+/// A state of the endpoint that people must know of. That a version serves is told by the release that brought it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    RollingBack,
+    Stuck,
+    Failed,
+}
+
+fn trouble_of(status: &str) -> Option<Trouble> {
+    match Status::parse(status)? {
+        Status::RollingBack => Some(Trouble::RollingBack),
+        Status::UpdateRollbackFailed => Some(Trouble::Stuck),
+        Status::Failed => Some(Trouble::Failed),
+        _ => None,
+    }
+}
+
+/// Tells of a trouble, and keeps why SageMaker rolls an update back. `endpoint` is as it is now: the event may be late.
+async fn troubled<R, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
+    ports: &Ports<'_, R, E, A, B, N>,
+    trouble: Trouble,
     changed: &EndpointChanged,
+    endpoint: Option<&Endpoint>,
 ) -> Result<(), anyhow::Error>
 where
     R: WritePackages,
-    E: ReadEndpoints,
+    E: ReadTags + WriteTags,
+    N: Publish,
 {
-    let Some(endpoint) = ports.endpoints.endpoint(settings.model.as_str()).await? else {
-        return Ok(());
-    };
-    let reason = endpoint.failure_reason.as_deref().or(changed.failure_reason.as_deref());
-    // Late, and over: then the release itself has read it, or the next update has erased it.
-    let Some(((version, release), reason)) = deploying(settings, &endpoint).zip(reason) else {
-        return Ok(());
-    };
-    mark(settings, ports, version, (key::FAILURE, of_release(release, reason))).await
-}
-
-/// What people are told of a change. That a version serves is told by the release that brought it.
-fn notice_of(settings: &Settings, changed: &EndpointChanged) -> Option<Notice> {
     let model = &settings.model;
     let config = changed.endpoint_config_name.as_deref().unwrap_or("unknown");
     let reason = changed.failure_reason.as_deref().unwrap_or("SageMaker gives no reason");
-    let status = Status::parse(&changed.endpoint_status);
-    tracing::info!(status = changed.endpoint_status, config, reason, "the endpoint changed");
-    let (subject, text) = match status? {
-        Status::RollingBack => (
+    tracing::info!(?trouble, config, reason, "the endpoint is in trouble");
+    let (subject, text) = match trouble {
+        Trouble::RollingBack => (
             "is rolling back",
             "The update is being rolled back; the release's notice will say how it ended.",
         ),
-        Status::UpdateRollbackFailed => (
+        Trouble::Stuck => (
             "endpoint is stuck between two versions",
             "The update failed and so did its rollback: both fleets serve. Release a good version again, which mends it.",
         ),
-        Status::Failed => (
+        Trouble::Failed => (
             "endpoint has failed",
             "A failed endpoint can only be deleted: delete it, and retry the Deploy stage of the release pipeline.",
         ),
-        _ => return None,
     };
+    let pending = endpoint.and_then(|endpoint| endpoint.pending.as_ref());
+    if let Some(endpoint) = endpoint.filter(|_| trouble == Trouble::RollingBack) {
+        let reason = endpoint.failure_reason.as_deref().or(changed.failure_reason.as_deref());
+        // Late, and over: then the release itself has read it, or the next update has erased it.
+        if let Some(((version, release), reason)) = deploying(settings, endpoint).zip(reason) {
+            mark(settings, ports, version, (key::FAILURE, of_release(release, reason))).await?;
+        }
+    }
+    let coming = pending.map_or("", |pending| pending.config.as_str());
     let body = format!("{text}\n\nEndpoint configuration: {config}\nReason: {reason}\n");
-    Some(Notice::new(&format!("[signalbox] {model} {subject}"), body))
+    let notice = Notice::new(&format!("[signalbox] {model} {subject}"), body);
+    tell_once(
+        settings,
+        ports,
+        (tag::TOLD_STATE, &format!("{trouble:?} {config} {coming}")),
+        &notice,
+    )
+    .await
 }
 
 /// What is known of the configuration that serves that version.
-async fn served<R, E, B, N>(
+async fn served<R, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
+    ports: &Ports<'_, R, E, A, B, N>,
     endpoint: &Endpoint,
     version: u32,
 ) -> Result<Served, anyhow::Error>
@@ -266,28 +358,20 @@ where
 }
 
 /// An alarm: during an update what it saw is kept; after a deployment it has the version taken back.
-async fn guard<R, E, B, N>(
+async fn guard<R, E, A, B, N>(
     settings: &Settings,
-    ports: &Ports<'_, R, E, B, N>,
-    event: &Event,
+    ports: &Ports<'_, R, E, A, B, N>,
+    firing: &Firing,
+    endpoint: &Endpoint,
 ) -> Result<(), anyhow::Error>
 where
     R: ReadPackages + WritePackages,
-    E: ReadEndpoints + ReadConfigs + ReadTags,
+    E: ReadConfigs + ReadTags + WriteTags,
     B: StartRollbacks,
     N: Publish,
 {
-    let alarm: AlarmChanged = event.detail()?;
-    if alarm.state.value != "ALARM" {
-        return Ok(());
-    }
-    let fired = event.time.context("the alarm's event has no `time`")?;
-    let (name, saw) = (alarm.alarm_name.as_str(), alarm.state.reason.as_str());
-    let Some(endpoint) = ports.endpoints.endpoint(settings.model.as_str()).await? else {
-        tracing::info!(alarm = name, "an alarm without an endpoint");
-        return Ok(());
-    };
-    if let Some((version, release)) = deploying(settings, &endpoint) {
+    let (name, saw, fired) = (firing.alarm.as_str(), firing.reason.as_str(), firing.since);
+    if let Some((version, release)) = deploying(settings, endpoint) {
         tracing::info!(
             alarm = name,
             version,
@@ -300,8 +384,8 @@ where
         tracing::info!(alarm = name, config = endpoint.config, "what serves is not the train's");
         return Ok(());
     };
-    let served = served(settings, ports, &endpoint, version).await?;
-    match watch::decide(&endpoint, &served, fired, settings.guard) {
+    let served = served(settings, ports, endpoint, version).await?;
+    match watch::decide(endpoint, &served, fired, settings.guard) {
         Reaction::TakeBack(release) => {
             let reason = format!("the alarm {name} fired after the deployment: {saw}");
             let rollback = ports
@@ -314,7 +398,9 @@ where
             let model = &settings.model;
             let body = format!("The alarm {name} fires: {saw}\n\nNothing was done about it: {reason}.\n");
             let subject = format!("[signalbox] {model} alarm {name}: look at the endpoint");
-            tell(settings, ports, &Notice::new(&subject, body)).await?;
+            // Events tell whole seconds, alarms thousandths.
+            let what = format!("{name} {} {}", fired.as_second(), endpoint.config);
+            tell_once(settings, ports, (tag::TOLD_ALARM, &what), &Notice::new(&subject, body)).await?;
         }
         Reaction::Leave(reason) => tracing::info!(alarm = name, reason, "nothing to do"),
     }

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use signalbox_aws::configurations::NewConfig;
 use signalbox_aws::error::AwsError;
-use signalbox_aws::memory::{OneEndpoint, Packages, ReleaseTrain, Topics};
+use signalbox_aws::memory::{FiringAlarms, OneEndpoint, Packages, ReleaseTrain, Topics};
 use signalbox_model::endpoint::Pending;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome};
@@ -13,6 +13,7 @@ const ROLLING_BACK: &str = include_str!("../../../events/endpoint-status-rolling
 const UPDATE_ROLLBACK_FAILED: &str = include_str!("../../../events/endpoint-status-update-rollback-failed.json");
 const FAILED: &str = include_str!("../../../events/endpoint-status-failed.json");
 const IN_SERVICE: &str = include_str!("../../../events/endpoint-status-in-service.json");
+const SWEEP: &str = include_str!("../../../events/endpoint-status-sweep.json");
 const ALARM: &str = include_str!("../../../events/endpoint-status-alarm.json");
 
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -34,6 +35,7 @@ fn settings() -> Settings {
         notices_topic_arn: "arn:aws:sns:eu-west-1:123456789012:churn-notices".into(),
         rollback_pipeline: "churn-rollback".into(),
         guard: SignedDuration::from_mins(60),
+        alarms: vec!["churn-5xx".into(), "churn-latency".into()],
     }
 }
 
@@ -44,6 +46,7 @@ fn arn(version: u32) -> ModelPackageArn {
 struct World {
     packages: Packages,
     endpoint: OneEndpoint,
+    alarms: FiringAlarms,
     releases: ReleaseTrain,
     topics: Topics,
 }
@@ -54,6 +57,7 @@ impl World {
         let world = Self {
             packages: Packages::default(),
             endpoint: OneEndpoint::default(),
+            alarms: FiringAlarms::default(),
             releases: ReleaseTrain::default(),
             topics: Topics::default(),
         };
@@ -133,6 +137,7 @@ impl World {
         let ports = Ports {
             registry: &self.packages,
             endpoints: &self.endpoint,
+            alarms: &self.alarms,
             rollbacks,
             notices: &self.topics,
         };
@@ -231,6 +236,96 @@ async fn troubles_that_a_person_must_know_of_are_told() {
         world.handle(&of_status(status)).await.unwrap();
         assert!(world.is_untouched(), "{status}");
     }
+}
+
+#[tokio::test]
+async fn each_trouble_is_told_once_by_its_event_or_by_the_sweep() {
+    for (status, event) in [
+        (Status::RollingBack, ROLLING_BACK),
+        (Status::UpdateRollbackFailed, UPDATE_ROLLBACK_FAILED),
+        (Status::Failed, FAILED),
+    ] {
+        for events in [
+            &[event, event, SWEEP][..],
+            &[SWEEP, SWEEP, event],
+            &[event, SWEEP, event],
+        ] {
+            let world = World::deploying(NEW);
+            let config = serde_json::from_str::<Value>(event).unwrap()["detail"]["EndpointConfigName"].clone();
+            world.change(|endpoint| {
+                endpoint.status = status;
+                endpoint.config = config.as_str().unwrap().to_owned();
+                endpoint.failure_reason = Some("no capacity".into());
+            });
+            for event in events {
+                world.handle(event).await.unwrap();
+            }
+            assert_eq!(world.notices().len(), 1, "{status:?} {:?}", world.notices());
+            let kept = world.metadata(7).get(key::FAILURE).cloned();
+            assert_eq!(kept.is_some(), status == Status::RollingBack, "{kept:?}");
+            // Another release comes to the same end.
+            world.change(|endpoint| {
+                let config = "churn-v8-76543210".to_owned();
+                endpoint.pending = Some(Pending {
+                    config,
+                    ..Pending::default()
+                });
+            });
+            world.handle(SWEEP).await.unwrap();
+            assert_eq!(world.notices().len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_whose_event_was_lost_is_seen_by_the_sweep() {
+    let fire = |world: &World, alarm: &str| {
+        let since = "2026-03-01T13:10:40.7Z".parse().unwrap();
+        world.alarms.fire(Firing::new(alarm, SAW, None, since));
+    };
+    let world = World::new();
+    fire(&world, "churn-other");
+    world.handle(SWEEP).await.unwrap();
+    assert!(world.is_untouched(), "not an alarm of the endpoint");
+    fire(&world, "churn-5xx");
+    for event in [SWEEP, SWEEP, ALARM] {
+        world.handle(event).await.unwrap();
+    }
+    assert_eq!(world.releases.rolled_back().len(), 1);
+    assert!(world.notices().is_empty());
+
+    // There is nothing to go back to: that is told once.
+    let first = World::new();
+    first.make(NEW, MADE, &[(tag::RELEASE, RELEASE)]);
+    fire(&first, "churn-5xx");
+    for event in [SWEEP, ALARM, SWEEP] {
+        first.handle(event).await.unwrap();
+    }
+    assert_eq!(first.notices().len(), 1, "{:?}", first.notices());
+
+    // While an update runs, SageMaker watches.
+    let deploying = World::deploying(NEW);
+    fire(&deploying, "churn-5xx");
+    deploying.handle(SWEEP).await.unwrap();
+    assert!(deploying.is_untouched());
+}
+
+#[tokio::test]
+async fn a_sweep_over_what_is_well_or_not_there_does_nothing() {
+    let world = World::new();
+    world.handle(SWEEP).await.unwrap();
+    assert!(world.is_untouched());
+    let nothing = World {
+        packages: Packages::default(),
+        endpoint: OneEndpoint::default(),
+        alarms: FiringAlarms::default(),
+        releases: ReleaseTrain::default(),
+        topics: Topics::default(),
+    };
+    for event in [SWEEP, ALARM] {
+        nothing.handle(event).await.unwrap();
+    }
+    assert!(nothing.notices().is_empty() && nothing.releases.rolled_back().is_empty());
 }
 
 /// What the sample's alarm saw.

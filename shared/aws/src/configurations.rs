@@ -15,7 +15,7 @@ use crate::endpoints::Endpoints;
 use crate::error::{AwsError, ErrorKind};
 use crate::registry::timestamp;
 
-/// The tags that the train puts on an endpoint configuration.
+/// The tags that the train puts on an endpoint configuration, and on the endpoint.
 pub mod tag {
     /// The model package that it serves.
     pub const MODEL_PACKAGE: &str = "signalbox:model-package";
@@ -29,6 +29,10 @@ pub mod tag {
     pub const REPLACES: &str = "signalbox:replaces";
     /// The configuration that it was made to take back.
     pub const UNDOES: &str = "signalbox:undoes";
+    /// On the endpoint: the state that people were told of last.
+    pub const TOLD_STATE: &str = "signalbox:told-state";
+    /// On the endpoint: the alarm that people were told of last.
+    pub const TOLD_ALARM: &str = "signalbox:told-alarm";
 }
 
 /// A configuration that is there: what decisions need of it, and, where it comes from SageMaker, all else, so that it can be taken
@@ -130,13 +134,22 @@ pub trait ReadConfigs: Send + Sync {
     fn network(&self, model: &str) -> impl Future<Output = Result<Network, AwsError>> + Send;
 }
 
-/// Lets one see the tags of a configuration.
+/// Lets one see the tags of a configuration or an endpoint.
 pub trait ReadTags: Send + Sync {
-    /// Its tags; none where there is no such configuration any more.
+    /// Its tags; none where there is no such thing any more.
     ///
     /// # Errors
     /// Whatever SageMaker says.
-    fn tags(&self, config_arn: &str) -> impl Future<Output = Result<BTreeMap<String, String>, AwsError>> + Send;
+    fn tags(&self, arn: &str) -> impl Future<Output = Result<BTreeMap<String, String>, AwsError>> + Send;
+}
+
+/// Lets one tag an endpoint.
+pub trait WriteTags: Send + Sync {
+    /// Sets one tag; where there is no such thing any more, nothing.
+    ///
+    /// # Errors
+    /// Whatever SageMaker says.
+    fn tag(&self, arn: &str, key: &str, value: &str) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
 /// Lets one make what an endpoint serves.
@@ -208,11 +221,20 @@ impl ReadConfigs for Endpoints {
 }
 
 impl ReadTags for Endpoints {
-    async fn tags(&self, config_arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
-        let answer = self.0.list_tags().resource_arn(config_arn).send().await;
+    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
+        let answer = self.0.list_tags().resource_arn(arn).send().await;
         let answer = if_there(answer.map_err(|error| AwsError::of("sagemaker:ListTags", &error)))?;
         let tags = answer.and_then(|answer| answer.tags).unwrap_or_default();
         Ok(tags.into_iter().filter_map(|tag| tag.key.zip(tag.value)).collect())
+    }
+}
+
+impl WriteTags for Endpoints {
+    async fn tag(&self, arn: &str, key: &str, value: &str) -> Result<(), AwsError> {
+        let tag = Tag::builder().key(key).value(value).build();
+        let answer = self.0.add_tags().resource_arn(arn).tags(tag).send().await;
+        if_there(answer.map_err(|error| AwsError::of("sagemaker:AddTags", &error)))?;
+        Ok(())
     }
 }
 

@@ -194,6 +194,18 @@ impl ModelPackageArn {
         format!("arn:{partition}:sagemaker:{region}:{account}:endpoint-config/{config}")
     }
 
+    /// The ARN of an endpoint in the package's Region and account.
+    #[must_use]
+    pub fn endpoint_arn(&self, endpoint: &str) -> String {
+        let Self {
+            partition,
+            region,
+            account,
+            ..
+        } = self;
+        format!("arn:{partition}:sagemaker:{region}:{account}:endpoint/{endpoint}")
+    }
+
     /// Where a person sees the endpoint of that name: the address of SageMaker's console.
     #[must_use]
     pub fn endpoint_console_url(&self, endpoint: &str) -> String {
@@ -282,6 +294,12 @@ impl ModelPackageGroupArn {
     #[must_use]
     pub fn version(&self, version: u32) -> ModelPackageArn {
         self.0.with_version(version)
+    }
+
+    /// See [`ModelPackageArn::endpoint_arn`].
+    #[must_use]
+    pub fn endpoint_arn(&self, endpoint: &str) -> String {
+        self.0.endpoint_arn(endpoint)
     }
 
     /// See [`ModelPackageArn::endpoint_config_arn`].

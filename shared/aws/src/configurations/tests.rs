@@ -175,6 +175,32 @@ async fn a_configurations_tags_are_read() {
 }
 
 #[tokio::test]
+async fn an_endpoint_is_tagged_where_it_is_there() {
+    let arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn";
+    for answer in [output(json!({"Tags": []})), missing("endpoint")] {
+        let recorded = Recorded::new([answer]);
+        endpoints(&recorded)
+            .tag(arn, tag::TOLD_STATE, "Failed churn-v7")
+            .await
+            .unwrap();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(recorded.requests(), @r#"
+            POST / SageMaker.AddTags
+            {
+              "ResourceArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn",
+              "Tags": [
+                {
+                  "Key": "signalbox:told-state",
+                  "Value": "Failed churn-v7"
+                }
+              ]
+            }
+            "#);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_none() {
     let recorded = Recorded::new([missing("endpoint configuration")]);
     assert!(endpoints(&recorded).config("churn-v6").await.unwrap().is_none());

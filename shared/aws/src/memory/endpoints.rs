@@ -12,7 +12,7 @@ use signalbox_model::rollout::{Alarm, Update};
 use super::{lock, pause};
 use crate::alarms::{ReadAlarms, ReadFiring};
 use crate::configurations::{
-    ClearConfigs, MakeConfigs, Network, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig,
+    ClearConfigs, MakeConfigs, Network, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, WriteTags,
 };
 use crate::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use crate::error::{AwsError, ErrorKind};
@@ -28,6 +28,7 @@ struct State {
     models: BTreeMap<String, Network>,
     configs: BTreeMap<String, (NewConfig, Option<Timestamp>)>,
     updates: Vec<Update>,
+    tags: BTreeMap<String, String>,
     refused: BTreeMap<&'static str, ErrorKind>,
 }
 
@@ -156,8 +157,22 @@ impl ReadTags for OneEndpoint {
         pause().await;
         let name = config_arn.rsplit('/').next().unwrap_or_default();
         let state = lock(&self.0);
+        if config_arn.contains(":endpoint/") {
+            return Ok(state.tags.clone());
+        }
         let tags = state.configs.get(name).map(|(config, _)| config.tags.clone());
         Ok(tags.unwrap_or_default().into_iter().collect())
+    }
+}
+
+impl WriteTags for OneEndpoint {
+    async fn tag(&self, _arn: &str, key: &str, value: &str) -> Result<(), AwsError> {
+        pause().await;
+        let mut state = lock(&self.0);
+        if state.endpoint.is_some() {
+            state.tags.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(())
     }
 }
 

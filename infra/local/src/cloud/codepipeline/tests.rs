@@ -1761,7 +1761,7 @@ fn projects_and_builds_are_shown() {
         (&json!("SUCCEEDED"), &json!(1))
     );
     let answer = bench.call(Service::CodeBuild, "ListProjects", json!({})).unwrap();
-    assert_eq!(answer, json!({"projects": ["fraud-build"]}));
+    assert_eq!(answer, json!({"projects": ["fraud-build", "fraud-check"]}));
     let answer = bench
         .call(
             Service::CodeBuild,
