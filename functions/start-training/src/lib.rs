@@ -11,20 +11,28 @@ use aws_config::SdkConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::archive::{tar_gz, unzip};
-use signalbox_aws::commits::{Commits, ReadCommits};
+use signalbox_aws::commits::{Commits, ReadChanges, ReadCommits};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ObjectUri, ReadObjects, S3, WriteObjects};
-use signalbox_aws::training::{DefinePipelines, Pipelines, Start, StartTrainings};
+use signalbox_aws::training::{DefinePipelines, ListTrainings, Pipelines, Start, StartTrainings};
 use signalbox_model::definition::{Defaults, FILE_NAME, prepare};
+use signalbox_model::evidence::one_line;
 use signalbox_model::job::Job;
 use signalbox_model::lineage::{Lineage, Trigger};
 use signalbox_model::names::{ModelName, digest};
+use signalbox_model::paths::ModelPaths;
+use signalbox_model::training::Execution;
 
 /// The largest artifact that is read, in bytes, packed.
 const ARTIFACT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many executions are looked at for what was trained last: as many as one call lists.
+const EXECUTIONS_MAX: u8 = 100;
+/// How much of a list of files is shown, in characters.
+const FILES_CHARS_MAX: usize = 300;
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -45,6 +53,8 @@ pub struct Settings {
     pub accuracy_threshold: f64,
     /// Where in the bucket the training data is.
     pub data_prefix: String,
+    /// The files that the model is made of.
+    pub model_paths: ModelPaths,
 }
 
 /// The function.
@@ -68,6 +78,7 @@ impl Function for StartTraining {
             instance_type: environment.required("TRAINING_INSTANCE_TYPE")?.to_owned(),
             accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
             data_prefix: environment.required("DATA_PREFIX")?.to_owned(),
+            model_paths: environment.parsed("MODEL_PATHS")?,
         };
         Ok(Self {
             settings,
@@ -103,11 +114,11 @@ struct Parameters {
 pub struct Ports<'a, J, C, O, P> {
     /// Answer the job.
     pub jobs: &'a J,
-    /// Read who wrote the commit.
+    /// Read who wrote the commit, and what it has changed.
     pub commits: &'a C,
     /// Read what was built; put the scripts where the jobs find them.
     pub objects: &'a O,
-    /// Define the pipeline, and start it.
+    /// Define the pipeline, and start it; see what was trained last.
     pub pipelines: &'a P,
 }
 
@@ -122,9 +133,9 @@ pub async fn handle<J, C, O, P>(
 ) -> Result<Value, anyhow::Error>
 where
     J: AnswerJobs,
-    C: ReadCommits,
+    C: ReadCommits + ReadChanges,
     O: ReadObjects + WriteObjects,
-    P: DefinePipelines + StartTrainings,
+    P: DefinePipelines + ListTrainings + StartTrainings,
 {
     let job = Job::parse(event)?;
     answer(ports.jobs, &job, train(settings, ports, &job)).await?;
@@ -133,9 +144,9 @@ where
 
 async fn train<J, C, O, P>(settings: &Settings, ports: &Ports<'_, J, C, O, P>, job: &Job) -> Result<Answer, Failure>
 where
-    C: ReadCommits,
+    C: ReadCommits + ReadChanges,
     O: ReadObjects + WriteObjects,
-    P: DefinePipelines + StartTrainings,
+    P: DefinePipelines + ListTrainings + StartTrainings,
 {
     let Ports {
         commits,
@@ -149,6 +160,16 @@ where
             "the action's UserParameters are wrong: `execution` is `{execution}`, not #{{codepipeline.PipelineExecutionId}}"
         );
         return Err(Failure::configuration(reason));
+    }
+    if let Some(others) = untouched(settings, ports, &execution, &commit).await? {
+        tracing::info!(commit, others, "the push does not touch the model: not trained");
+        let summary =
+            format!("not trained: what has changed since the last training is no part of the model ({others})");
+        return Ok(Answer::Done {
+            summary,
+            external_id: None,
+            variables: BTreeMap::new(),
+        });
     }
     let artifact = job.input_artifacts.first();
     let artifact =
@@ -232,6 +253,51 @@ where
         external_id: Some(arn.clone()),
         variables: BTreeMap::from([("ExecutionArn".to_owned(), arn)]),
     })
+}
+
+/// The files that have changed since the commit that was trained last, where none of them belongs to the model.
+///
+/// Not since the push before: that one may have failed its tests, and this one, which only mends the tests, brings its change.
+async fn untouched<J, C, O, P>(
+    settings: &Settings,
+    ports: &Ports<'_, J, C, O, P>,
+    execution: &str,
+    commit: &str,
+) -> Result<Option<String>, Failure>
+where
+    C: ReadChanges,
+    P: ListTrainings,
+{
+    let Settings {
+        model,
+        model_paths,
+        repository,
+        ..
+    } = settings;
+    if model_paths.is_everything() {
+        return Ok(None);
+    }
+    let executions = ports.pipelines.executions(model.as_str(), EXECUTIONS_MAX).await?;
+    let built = executions
+        .iter()
+        .map(Execution::lineage)
+        .find(|lineage| lineage.commit.is_some());
+    let Some(lineage) = built.filter(|lineage| lineage.codepipeline_execution.as_deref() != Some(execution)) else {
+        // Nothing was trained yet, or this very job was, and its answer was lost.
+        return Ok(None);
+    };
+    let before = lineage.commit.unwrap_or_default();
+    let changed = match ports.commits.changed(repository, &before, commit).await {
+        Ok(changed) => changed,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        // A branch that was pushed over, for one. Better trained for nothing than not trained.
+        Err(error) => {
+            tracing::warn!(before, commit, %error, "what has changed is not to be had: it is trained");
+            None
+        }
+    };
+    let untouched = changed.filter(|changed| !model_paths.are_touched(changed.iter().map(String::as_str)));
+    Ok(untouched.map(|changed| one_line(&changed.join(", "), FILES_CHARS_MAX)))
 }
 
 /// The scripts at the top of the repository, and the requirements: what goes into the jobs' containers.

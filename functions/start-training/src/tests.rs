@@ -1,8 +1,9 @@
 use serde_json::json;
 use signalbox_aws::commits::Commit;
 use signalbox_aws::error::AwsError;
-use signalbox_aws::memory::{JobAnswers, Objects, OneAuthor, Trainings};
+use signalbox_aws::memory::{JobAnswers, Objects, OneAuthor, SameChanges, Trainings};
 use signalbox_model::job::FailureType;
+use signalbox_model::training::Status;
 
 use super::*;
 
@@ -19,8 +20,40 @@ fn settings() -> Settings {
         instance_type: "ml.m5.large".into(),
         accuracy_threshold: 0.85,
         data_prefix: "data/".into(),
+        model_paths: "**".parse().unwrap(),
     }
 }
+
+/// CodeCommit: who wrote what, and what a push has changed.
+struct Repository<'a, C> {
+    commits: &'a C,
+    changes: SameChanges,
+}
+
+impl<'a, C> Repository<'a, C> {
+    /// What has changed is asked by nobody, where every file is the model's.
+    fn of(commits: &'a C) -> Self {
+        let changes = SameChanges(Err(ErrorKind::Other));
+        Self { commits, changes }
+    }
+}
+
+impl<C: ReadCommits> ReadCommits for Repository<'_, C> {
+    async fn commit(&self, repository: &str, id: &str) -> Result<Commit, AwsError> {
+        self.commits.commit(repository, id).await
+    }
+}
+
+impl<C: ReadCommits> ReadChanges for Repository<'_, C> {
+    async fn changed(&self, repository: &str, before: &str, after: &str) -> Result<Option<Vec<String>>, AwsError> {
+        assert_eq!((repository, before, after), ("churn", BEFORE, COMMIT));
+        self.changes.changed(repository, before, after).await
+    }
+}
+
+/// The commit of the job, and the one that was trained before it.
+const COMMIT: &str = "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a";
+const BEFORE: &str = "1111111111111111111111111111111111111111";
 
 /// A zip of stored files, made as git makes it.
 fn artifact(files: &[(&str, &str)]) -> Vec<u8> {
@@ -53,9 +86,10 @@ async fn run_with(
 ) -> (JobAnswers, Objects, Trainings) {
     let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
     objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(files));
+    let repository = Repository::of(commits);
     let ports = Ports {
         jobs: &jobs,
-        commits,
+        commits: &repository,
         objects: &objects,
         pipelines: &trainings,
     };
@@ -102,6 +136,109 @@ async fn the_built_definition_is_started_once_however_often_it_is_asked_for() {
         .collect();
     assert_eq!(code.len(), 2, "the script and the archive, not the tests: {code:?}");
     assert!(trainings.definitions()[0].contains("s3://bucket/code/"));
+}
+
+#[tokio::test]
+async fn a_push_that_does_not_touch_the_model_is_not_trained() {
+    let paths = |paths: &[&str]| Ok(Some(paths.iter().map(|path| (*path).to_owned()).collect()));
+    let by_hand = |commit: &str| {
+        let mut lineage = Lineage::of(Trigger::Push);
+        lineage.commit = Some(commit.into());
+        lineage
+    };
+    let ours = Lineage {
+        codepipeline_execution: Some("89abcdef-0123-4567-89ab-cdef01234567".into()),
+        ..by_hand(COMMIT)
+    };
+    let foreign = Lineage::of(Trigger::Registry);
+    for (trained, changes, not_trained) in [
+        (&[by_hand(BEFORE)][..], paths(&["README.md", "docs/how.txt"]), true),
+        (&[foreign.clone(), by_hand(BEFORE)], paths(&["README.md"]), true),
+        (&[by_hand(BEFORE)], paths(&["README.md", "train.py"]), false),
+        // The same content again: somebody wants it trained again.
+        (&[by_hand(BEFORE)], paths(&[]), false),
+        // More than can be looked at; a branch that was pushed over.
+        (&[by_hand(BEFORE)], Ok(None), false),
+        (&[by_hand(BEFORE)], Err(ErrorKind::NotFound), false),
+        // The first push; this very job, whose answer was lost.
+        (&[], paths(&["README.md"]), false),
+        (&[foreign], paths(&["README.md"]), false),
+        (&[ours, by_hand(BEFORE)], paths(&["README.md"]), false),
+    ] {
+        let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+        let files = [("pipeline-definition.json", DEFINITION), ("train.py", "print()")];
+        objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(&files));
+        for (number, lineage) in trained.iter().enumerate().rev() {
+            let execution = Execution {
+                arn: format!("arn:{number}"),
+                status: Status::Succeeded,
+                description: Some(lineage.to_description()),
+                started_at: None,
+                failure_reason: None,
+            };
+            trainings.put(execution, Vec::new());
+        }
+        let repository = Repository {
+            commits: &author(),
+            changes: SameChanges(changes.clone()),
+        };
+        let ports = Ports {
+            jobs: &jobs,
+            commits: &repository,
+            objects: &objects,
+            pipelines: &trainings,
+        };
+        let settings = Settings {
+            model_paths: "**,!*.md,!docs/**".parse().unwrap(),
+            ..settings()
+        };
+        for _ in 0..2 {
+            handle(&settings, &ports, event()).await.unwrap();
+        }
+        assert_eq!(trainings.started().is_empty(), not_trained, "{trained:?} {changes:?}");
+        let given = jobs.given();
+        let Ok(Answer::Done { summary, .. }) = &given[0] else {
+            panic!("{given:?}")
+        };
+        assert_eq!(summary.starts_with("not trained: "), not_trained, "{summary}");
+        assert_eq!(summary.contains("(README.md"), not_trained, "{summary}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_changed_is_waited_for_where_codecommit_is_out_of_order() {
+    let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+    let mut lineage = Lineage::of(Trigger::Push);
+    lineage.commit = Some(BEFORE.into());
+    let execution = Execution {
+        arn: "arn".into(),
+        status: Status::Succeeded,
+        description: Some(lineage.to_description()),
+        started_at: None,
+        failure_reason: None,
+    };
+    trainings.put(execution, Vec::new());
+    let repository = Repository {
+        commits: &author(),
+        changes: SameChanges(Err(ErrorKind::Transient)),
+    };
+    let ports = Ports {
+        jobs: &jobs,
+        commits: &repository,
+        objects: &objects,
+        pipelines: &trainings,
+    };
+    let settings = Settings {
+        model_paths: "**,!*.md".parse().unwrap(),
+        ..settings()
+    };
+    handle(&settings, &ports, event()).await.unwrap();
+    assert_eq!(trainings.started(), []);
+    let given = &jobs.given()[0];
+    assert!(
+        matches!(given, Ok(Answer::Continue { .. })),
+        "CodePipeline calls again: {given:?}"
+    );
 }
 
 /// CodeCommit, which may be out of order, and is asked for one commit of one repository.
@@ -168,7 +305,7 @@ async fn a_commit_that_may_be_read_later_is_waited_for() {
     let out_of_order = Asked(Err(ErrorKind::Transient));
     let ports = Ports {
         jobs: &jobs,
-        commits: &out_of_order,
+        commits: &Repository::of(&out_of_order),
         objects: &objects,
         pipelines: &trainings,
     };
@@ -239,9 +376,10 @@ async fn what_a_person_must_mend_fails_the_job_at_once() {
 #[tokio::test]
 async fn an_event_that_is_no_job_is_an_error() {
     let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+    let author = author();
     let ports = Ports {
         jobs: &jobs,
-        commits: &author(),
+        commits: &Repository::of(&author),
         objects: &objects,
         pipelines: &trainings,
     };

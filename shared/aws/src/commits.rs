@@ -20,6 +20,24 @@ pub trait ReadCommits: Send + Sync {
     fn commit(&self, repository: &str, id: &str) -> impl Future<Output = Result<Commit, AwsError>> + Send;
 }
 
+/// How many pages of differences are read, of a hundred files each.
+const PAGES_MAX: usize = 10;
+
+/// Lets one see what a push has changed.
+pub trait ReadChanges: Send + Sync {
+    /// The paths of the files that differ between two commits, before and after; of one that was moved both. `None` where they are more
+    /// than can be looked at, some thousand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where a commit is not there, and whatever CodeCommit says.
+    fn changed(
+        &self,
+        repository: &str,
+        before: &str,
+        after: &str,
+    ) -> impl Future<Output = Result<Option<Vec<String>>, AwsError>> + Send;
+}
+
 /// CodeCommit.
 #[derive(Debug, Clone)]
 pub struct Commits(aws_sdk_codecommit::Client);
@@ -49,6 +67,27 @@ impl ReadCommits for Commits {
             author: author.filter(|author| !author.is_empty()),
             message: commit.message,
         })
+    }
+}
+
+impl ReadChanges for Commits {
+    async fn changed(&self, repository: &str, before: &str, after: &str) -> Result<Option<Vec<String>>, AwsError> {
+        let (mut paths, mut token) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let request = self.0.get_differences().repository_name(repository).max_results(100);
+            let request = request.before_commit_specifier(before).after_commit_specifier(after);
+            let answer = request.set_next_token(token).send().await;
+            let answer = answer.map_err(|error| AwsError::of("codecommit:GetDifferences", &error))?;
+            for difference in answer.differences.unwrap_or_default() {
+                let blobs = [difference.before_blob, difference.after_blob];
+                paths.extend(blobs.into_iter().flatten().filter_map(|blob| blob.path));
+            }
+            token = answer.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(Some(paths));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -85,5 +124,48 @@ mod tests {
                 "#);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_push_has_changed_is_read_over_all_pages() {
+        let blob = |path: &str| json!({"path": path, "blobId": "0f", "mode": "100644"});
+        let recorded = Recorded::new([
+            output(json!({"NextToken": "more", "differences": [
+                {"changeType": "A", "afterBlob": blob("new.py")},
+                {"changeType": "M", "beforeBlob": blob("old.py"), "afterBlob": blob("moved.py")},
+            ]})),
+            output(json!({"differences": [{"changeType": "D", "beforeBlob": blob("gone.py")}]})),
+        ]);
+        let changed = Commits::new(&recorded.sdk())
+            .changed("churn", "3b0c", "4c1d")
+            .await
+            .unwrap();
+        let expected = ["new.py", "old.py", "moved.py", "gone.py"];
+        assert_eq!(changed.unwrap(), expected);
+        insta::assert_snapshot!(recorded.requests(), @r#"
+        POST / CodeCommit_20150413.GetDifferences
+        {
+          "MaxResults": 100,
+          "afterCommitSpecifier": "4c1d",
+          "beforeCommitSpecifier": "3b0c",
+          "repositoryName": "churn"
+        }
+
+        POST / CodeCommit_20150413.GetDifferences
+        {
+          "MaxResults": 100,
+          "NextToken": "more",
+          "afterCommitSpecifier": "4c1d",
+          "beforeCommitSpecifier": "3b0c",
+          "repositoryName": "churn"
+        }
+        "#);
+        let endless = Recorded::new(std::iter::repeat_n(output(json!({"NextToken": "more"})), PAGES_MAX));
+        let changed = Commits::new(&endless.sdk())
+            .changed("churn", "3b0c", "4c1d")
+            .await
+            .unwrap();
+        assert_eq!(changed, None);
+        endless.requests();
     }
 }

@@ -9,7 +9,7 @@
 //! | [`registry`] | read and mark versions in the model registry |
 //! | [`storage`] | read, write and list objects in S3 |
 //! | [`archive`] | unpack and pack what code travels in |
-//! | [`commits`] | read who wrote a commit, and why |
+//! | [`commits`] | read who wrote a commit and why, and what has changed |
 //! | [`builds`] | start and read the builds of CodeBuild |
 //! | [`pull_requests`] | read pull requests, and say something on them |
 //! | [`training`] | define, start and read SageMaker pipelines |

@@ -18,7 +18,7 @@ use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
 
-use crate::commits::{Commit, ReadCommits};
+use crate::commits::{Commit, ReadChanges, ReadCommits};
 use crate::counts::Count;
 use crate::error::{AwsError, ErrorKind};
 use crate::job::{Answer, AnswerJobs, Failure};
@@ -299,6 +299,19 @@ impl ReadCommits for OneAuthor {
             return Err(AwsError::new("codecommit:GetCommit", kind, code, "no such commit"));
         }
         Ok(self.0.clone())
+    }
+}
+
+/// Twin of [`Commits`](crate::commits::Commits) for what was changed: between any two commits the same files, or too many of them, or a
+/// failure.
+#[derive(Debug, Clone)]
+pub struct SameChanges(pub Result<Option<Vec<String>>, ErrorKind>);
+
+impl ReadChanges for SameChanges {
+    async fn changed(&self, _repository: &str, _before: &str, _after: &str) -> Result<Option<Vec<String>>, AwsError> {
+        pause().await;
+        let refused = |kind| AwsError::new("codecommit:GetDifferences", kind, "Refused", "refused");
+        self.0.clone().map_err(refused)
     }
 }
 

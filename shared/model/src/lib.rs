@@ -9,6 +9,7 @@
 //! | [`lineage`] | why a model was trained, as it travels in an execution's description |
 //! | [`metrics`] | the numbers of an evaluation |
 //! | [`definition`] | a pipeline definition, made ready for SageMaker |
+//! | [`paths`] | which files of the repository the model is made of |
 //! | [`training`] | how a training ended |
 //! | [`failures`] | whether people are told of a training that failed again |
 //! | [`gate`] | whether a version may be offered for approval |
@@ -51,6 +52,7 @@ pub mod names;
 pub mod notice;
 pub mod package;
 pub mod page;
+pub mod paths;
 pub mod pull_request;
 pub mod reconcile;
 pub mod retention;
