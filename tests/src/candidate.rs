@@ -24,6 +24,9 @@ pub struct Candidate {
     pub error_rate: f64,
     /// Another `pipeline-definition.json` than the model repository's.
     pub definition: Option<String>,
+    /// A file beside the scripts, by its path, with its text.
+    #[serde(skip)]
+    pub beside: Option<(String, String)>,
 }
 
 impl Candidate {
@@ -37,7 +40,15 @@ impl Candidate {
             trains: true,
             error_rate: 0.0,
             definition: None,
+            beside: None,
         }
+    }
+
+    /// The same with another file beside the scripts.
+    #[must_use]
+    pub fn beside(mut self, path: &str, text: &str) -> Self {
+        self.beside = Some((path.to_owned(), text.to_owned()));
+        self
     }
 
     /// A script that is this candidate.
@@ -66,6 +77,8 @@ impl Candidate {
             ("buildspec.yml", "version: 0.2\n"),
         ];
         files.extend(["preprocess.py", "train.py", "evaluate.py", "serve.py"].map(|name| (name, line.as_str())));
+        let beside = self.beside.as_ref();
+        files.extend(beside.map(|(path, text)| (path.as_str(), text.as_str())));
         zip(&files)
     }
 }

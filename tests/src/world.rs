@@ -102,6 +102,10 @@ pub struct World {
     traffic: bool,
     /// How the events of a function, named by its binary, reach it; at once, where nothing is said.
     deliveries: BTreeMap<String, Delivery>,
+    /// The same for what their schedules send.
+    schedules: BTreeMap<String, Delivery>,
+    /// How long a job of a training takes.
+    job_time: SignedDuration,
     /// The events that are held back, with their functions, in the order in which they were sent.
     held: Vec<(String, Value)>,
     /// For error rates: requests are counted, not drawn.
@@ -158,6 +162,8 @@ impl World {
             failed: 0,
             traffic: true,
             deliveries: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            job_time: SignedDuration::from_secs(JOB_SECONDS),
             held: Vec::new(),
             errors_owed: 0.0,
         };
@@ -198,9 +204,20 @@ impl World {
         self.deliver(binary, Delivery::Twice);
     }
 
-    /// Says how the events of a function, named by its binary, reach it from now on. What a schedule sends always does.
+    /// Says how the events of a function, named by its binary, reach it from now on. What a schedule sends does
+    /// as [`deliver_scheduled`](Self::deliver_scheduled) says.
     pub fn deliver(&mut self, binary: &str, delivery: Delivery) {
         self.deliveries.insert(binary.to_owned(), delivery);
+    }
+
+    /// Says how what the schedules of a function, named by its binary, send reaches it from now on.
+    pub fn deliver_scheduled(&mut self, binary: &str, delivery: Delivery) {
+        self.schedules.insert(binary.to_owned(), delivery);
+    }
+
+    /// Says how long each job of a training takes from now on.
+    pub fn let_jobs_take(&mut self, time: SignedDuration) {
+        self.job_time = time;
     }
 
     /// The events that are held back, in the order in which they were sent; none are then.
@@ -241,12 +258,20 @@ impl World {
     /// # Errors
     /// Where the cloud has no such repository.
     pub fn push(&mut self, candidate: &Candidate) -> Result<String> {
+        self.push_to("main", candidate)
+    }
+
+    /// Pushes a candidate to any branch, on top of whatever was pushed last.
+    ///
+    /// # Errors
+    /// Where the cloud has no such repository.
+    pub fn push_to(&mut self, branch: &str, candidate: &Candidate) -> Result<String> {
         let parent = (self.commits > 0).then(|| format!("{:040x}", self.commits));
         self.commits += 1;
         let commit = format!("{:040x}", self.commits);
         let push = Push {
             repository: self.model(),
-            branch: "main".into(),
+            branch: branch.into(),
             commit: commit.clone(),
             parent,
             author: self.author.clone(),
@@ -382,7 +407,10 @@ impl World {
         match effect {
             Effect::Invoke(invoke) => self.invoke(invoke)?,
             Effect::Build(build) => self.later(BUILD_SECONDS, Due::Build(build.id, outcome_of_build(&build))),
-            Effect::Job(job) => self.later(JOB_SECONDS, Due::Job(job.id, outcome_of_job(&job)?)),
+            Effect::Job(job) => {
+                let outcome = outcome_of_job(&job)?;
+                self.later(self.job_time.as_secs(), Due::Job(job.id, outcome));
+            }
             Effect::StartInstance(start) => self.start(&start)?,
             Effect::StopInstance { id } => {
                 self.instances.remove(&id);
@@ -398,8 +426,9 @@ impl World {
         let handler = handler.ok_or_else(|| anyhow!("no function `{}`", invoke.function))?;
         let scheduled = invoke.payload.get("source").and_then(Value::as_str) == Some("signalbox");
         let of_function = |(binary, _): &(&String, &Delivery)| invoke.function.ends_with(&format!("-{binary}"));
-        let delivery = self.deliveries.iter().find(of_function).map(|(_, delivery)| *delivery);
-        match delivery.filter(|_| !scheduled).unwrap_or(Delivery::Once) {
+        let deliveries = if scheduled { &self.schedules } else { &self.deliveries };
+        let delivery = deliveries.iter().find(of_function).map(|(_, delivery)| *delivery);
+        match delivery.unwrap_or(Delivery::Once) {
             Delivery::Once => {}
             Delivery::Twice => drop(handler(invoke.payload.clone()).now_or_never()),
             Delivery::Never | Delivery::Held => {
