@@ -1,8 +1,10 @@
 """Checks the data and splits it into training and evaluation rows."""
 
 import argparse
+import datetime
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +14,33 @@ import dataset
 # otherwise a new model and the one in production would be compared on different questions.
 EVALUATION_FILES = "breast-cancer*.csv"
 EVALUATION_PERCENT = 30
+
+
+# A day in the name of a file or folder: 2026-03-08 or 20260308, as in data/2026-03-08/calls.csv.
+DAY = re.compile(r"(?<!\d)(20\d\d)(-?)(\d\d)\2(\d\d)(?!\d)")
+
+
+def day_of(path, folder):
+    """The day that a file is of, by its name or else its folder's; None where neither has one."""
+    for part in reversed(Path(path).relative_to(folder).parts):
+        for year, _, month, day in reversed(DAY.findall(part)):
+            try:
+                return datetime.date(int(year), int(month), int(day))
+            except ValueError:
+                continue
+    return None
+
+
+def until_day(paths, folder, until):
+    """The files that belong to a training of data until then (ISO 8601, or nothing): a training that is repeated must not see files
+    of days that had not begun. A file without a day belongs to every training."""
+    if not until:
+        return paths
+    try:
+        last = datetime.datetime.fromisoformat(until.replace("Z", "+00:00")).date()
+    except ValueError:
+        raise dataset.DataError(f"--until {until}: not a time like 2026-03-08T03:00:00Z") from None
+    return [path for path in paths if (day_of(path, folder) or last) <= last]
 
 
 def fingerprint(label, row):
@@ -24,9 +53,9 @@ def is_evaluation(digest):
     return int(digest[:8], 16) % 100 < EVALUATION_PERCENT
 
 
-def split(folder):
+def split(folder, until=None):
     """The names of the features, the training rows and the evaluation rows; rows are (label, features)."""
-    paths = sorted(Path(folder).rglob("*.csv"))
+    paths = until_day(sorted(Path(folder).rglob("*.csv")), folder, until)
     if not any(path.match(EVALUATION_FILES) for path in paths):
         raise dataset.DataError(f"{folder}: no file is called {EVALUATION_FILES}; evaluation rows come from there")
     # Those first: a later copy of an evaluation row must be recognised, or a model would be measured on what it learnt.
@@ -58,9 +87,10 @@ def main(arguments=None):
     parser.add_argument("--input", default="/opt/ml/processing/input/data", help="folder with the CSV files")
     parser.add_argument("--train", default="/opt/ml/processing/output/train", help="folder for train.csv")
     parser.add_argument("--test", default="/opt/ml/processing/output/test", help="folder for test.csv")
+    parser.add_argument("--until", default="", help="leave out files of later days, as their names tell; ISO 8601")
     options = parser.parse_args(arguments)
 
-    features, train, test = split(options.input)
+    features, train, test = split(options.input, options.until)
     for folder, name, rows in ((options.train, "train.csv", train), (options.test, "test.csv", test)):
         os.makedirs(folder, exist_ok=True)
         dataset.write(os.path.join(folder, name), features, [row for _, row in rows], [label for label, _ in rows])

@@ -300,19 +300,17 @@ where
     } = plan;
     let endpoint = ports.endpoints.endpoint(pipeline).await?;
     lineage.champion = endpoint.and_then(|endpoint| settings.model.version_of_config(&endpoint.config));
-    let times = lineage
-        .window
-        .map(|window| [window.from, Some(window.until)])
-        .unwrap_or_default();
-    let times = times.map(|time| time.map(|time| time.to_string()).unwrap_or_default());
-    // Every definition that the train has brought declares them; one that it does not know may not, and refuses them.
-    let parameters: Vec<_> = match lineage.version {
-        Some(_) => WINDOW_PARAMETERS.into_iter().zip(times).collect(),
-        None => {
-            tracing::warn!("no execution says which version the last push became; the newest is started");
-            Vec::new()
-        }
-    };
+    let window = lineage.window.map(|window| [window.from, Some(window.until)]);
+    let window = WINDOW_PARAMETERS.into_iter().zip(window.unwrap_or_default());
+    // What is not known has its default.
+    let mut parameters: Vec<_> = window
+        .filter_map(|(name, time)| Some((name, time?.to_string())))
+        .collect();
+    if lineage.version.is_none() {
+        // Every definition that the train has brought declares them; one that it does not know may not, and refuses them.
+        tracing::warn!("no execution says which version the last push became; the newest is started");
+        parameters.clear();
+    }
     let start = Start {
         pipeline,
         version: lineage.version,

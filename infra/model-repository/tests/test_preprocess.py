@@ -49,6 +49,19 @@ class Split(Folder):
         self.assertEqual(more[: len(train)], train)
         self.assertEqual(len(more), len(train) + 40)
 
+    def test_later_days_are_left_out(self):
+        self.write("breast-cancer.csv", HEADER, *self.many())
+        for folder in ("2026-03-07", "2026-03-08", "day=20260309", "a-2026-13-45"):
+            (self.folder / folder).mkdir()
+        rows = iter(range(1000, 2000))
+        for name in ("2026-03-07/a.csv", "2026-03-08/a.csv", "day=20260309/a.csv", "a-2026-13-45/b.csv", "part-20260310.csv"):
+            self.write(name, HEADER, f"1,{next(rows)},3")
+        for until, more in (("", 5), (None, 5), ("2026-03-08T03:00:00Z", 3), ("2026-03-09T00:00:00Z", 4), ("2026-01-01T00:00:00Z", 1)):
+            _, train, test = preprocess.split(self.folder, until)
+            self.assertEqual(len(train) + len(test), 100 + more, until)
+        with self.assertRaisesRegex(dataset.DataError, "--until soon: not a time"):
+            preprocess.split(self.folder, "soon")
+
     def test_what_it_writes_reads_back_and_stays_the_same(self):
         outputs = [self.folder / "train", self.folder / "test"]
         arguments = ["--input", str(DATA), "--train", str(outputs[0]), "--test", str(outputs[1])]
