@@ -1,6 +1,10 @@
 //! What is not released is built and tested, and its pull requests are told, in process.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 use jiff::SignedDuration;
 use local::cloud::Service;
