@@ -1,10 +1,15 @@
 //! EventBridge Scheduler.
+//!
+//! When a schedule falls due follows from
+//! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>: a rate from its start on, where a day is 24 hours; a cron
+//! expression by the clock of its time zone, where a time that a change of the clocks leaves out is skipped, and one that comes twice
+//! is due the first time.
 
 use std::collections::BTreeMap;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,7 +33,12 @@ struct Schedule {
 #[derive(Debug)]
 enum Recurrence {
     Rate(SignedDuration),
-    Cron(Box<Cron>, TimeZone),
+    Cron {
+        cron: Box<Cron>,
+        zone: TimeZone,
+        /// Whether it is due in every hour, whatever the clock calls it.
+        hourly: bool,
+    },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -66,8 +76,8 @@ struct FlexibleTimeWindow {
 /// What the service waits for.
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {
-    /// A schedule falls due.
-    Due(String),
+    /// A schedule falls due at that time.
+    Due(String, Timestamp),
 }
 
 /// Deploys one resource of the stack.
@@ -88,15 +98,21 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     let timezone = properties.schedule_expression_timezone.as_deref().unwrap_or("UTC");
     let recurrence = recurrence(&properties.schedule_expression, timezone).map_err(|reason| resource.wrong(reason))?;
     let name = properties.name.unwrap_or_else(|| resource.physical_id.clone());
+    if properties.state.is_none_or(|state| state == "ENABLED") {
+        let now = cloud.now();
+        let first = match recurrence {
+            // Without a `StartDate` a rate starts at once.
+            Recurrence::Rate(_) => Some(now),
+            Recurrence::Cron { .. } => recurrence.after(now),
+        };
+        set_timer(cloud, &name, first);
+    }
     let schedule = Schedule {
         arn: resource.arn().to_owned(),
         recurrence,
         target: properties.target,
     };
-    cloud.scheduler.schedules.insert(name.clone(), schedule);
-    if properties.state.is_none_or(|state| state == "ENABLED") {
-        set_timer(cloud, &name);
-    }
+    cloud.scheduler.schedules.insert(name, schedule);
     Ok(())
 }
 
@@ -119,57 +135,87 @@ fn recurrence(expression: &str, timezone: &str) -> Result<Recurrence, String> {
         )));
     }
     let cron = inside("cron(").ok_or_else(|| wrong("write rate(…) or cron(…)"))?;
-    if cron.split_whitespace().count() != 6 {
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    if fields.len() != 6 {
         return Err(wrong(
             "it needs six fields: minute, hour, day of month, month, day of week, year",
         ));
     }
+    if fields.iter().any(|field| field.starts_with('/')) {
+        return Err(wrong("an increment needs a start: write 0/15"));
+    }
+    if let [_, _, day, _, weekday, _] = fields.as_slice()
+        && (*day == "*" && *weekday != "?" || *weekday == "*" && *day != "?")
+    {
+        return Err(wrong("where the day of month or of week is *, the other is ?"));
+    }
     let parser = CronParser::builder()
         .seconds(Seconds::Required)
         .alternative_weekdays(true)
+        // `0/15`: every 15 from 0 on.
+        .sloppy_ranges(true)
         .build();
     let cron = parser
         .parse(&format!("0 {cron}"))
         .map_err(|error| wrong(&error.to_string()))?;
-    let timezone = TimeZone::get(timezone).map_err(|error| wrong(&error.to_string()))?;
-    Ok(Recurrence::Cron(Box::new(cron), timezone))
+    let hourly = fields.get(1).is_some_and(|hours| matches!(*hours, "*" | "*/1" | "0/1"));
+    Ok(Recurrence::Cron {
+        cron: Box::new(cron),
+        zone: TimeZone::get(timezone).map_err(|error| wrong(&error.to_string()))?,
+        hourly,
+    })
 }
 
 impl Recurrence {
-    fn after(&self, now: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Rate(every) => now.checked_add(*every).ok(),
-            Self::Cron(cron, timezone) => {
-                let next = cron.find_next_occurrence(&now.to_zoned(timezone.clone()), false);
-                next.ok().map(|next| next.timestamp())
+    /// When it is due next, after it was due, or might have been.
+    fn after(&self, last: Timestamp) -> Option<Timestamp> {
+        let (cron, zone) = match self {
+            Self::Rate(every) => return last.checked_add(*every).ok(),
+            // An hour has two names or one: it is an hour.
+            Self::Cron {
+                cron,
+                zone,
+                hourly: true,
+            } => {
+                let next = cron.find_next_occurrence(&last.to_zoned(zone.clone()), false);
+                return next.ok().map(|next| next.timestamp());
+            }
+            Self::Cron { cron, zone, .. } => (cron, zone),
+        };
+        // What the clock on the wall shows, as if there were no changes: they are seen to here, as the service sees to them.
+        let mut shown = zone.to_datetime(last).to_zoned(TimeZone::UTC).ok()?;
+        loop {
+            shown = cron.find_next_occurrence(&shown, false).ok()?;
+            let times = zone.to_ambiguous_timestamp(shown.datetime());
+            let first = match times.offset() {
+                AmbiguousOffset::Gap { .. } => continue,
+                AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => times.earlier().ok()?,
+            };
+            // Not later: it was due when the clock showed this for the first time.
+            if first > last {
+                return Some(first);
             }
         }
     }
 }
 
-fn set_timer(cloud: &mut Cloud, name: &str) {
-    let now = cloud.now();
-    let next = cloud
-        .scheduler
-        .schedules
-        .get(name)
-        .and_then(|schedule| schedule.recurrence.after(now));
-    if let Some(next) = next {
-        cloud.after(
-            next.duration_since(now),
-            super::Timer::Scheduler(Timer::Due(name.to_owned())),
-        );
+fn set_timer(cloud: &mut Cloud, name: &str, due: Option<Timestamp>) {
+    if let Some(due) = due {
+        let wait = due.duration_since(cloud.now());
+        cloud.after(wait, super::Timer::Scheduler(Timer::Due(name.to_owned(), due)));
     }
 }
 
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
-    let Timer::Due(name) = timer;
+    let Timer::Due(name, due) = timer;
     let Some(schedule) = cloud.scheduler.schedules.get(&name) else {
         return;
     };
     let (target, arn) = (schedule.target.clone(), schedule.arn.clone());
-    let time = Timestamp::from_second(cloud.now().as_second()).unwrap_or(cloud.now());
+    // From when it was due, not from when it was seen to: nothing adds up.
+    let next = schedule.recurrence.after(due);
+    let time = Timestamp::from_second(due.as_second()).unwrap_or(due);
     let execution = cloud.uuid();
     let input = target.input.unwrap_or_else(|| "{}".to_owned());
     let input = input
@@ -186,12 +232,13 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
             json!({"error": error.to_string()}),
         );
     }
-    set_timer(cloud, &name);
+    set_timer(cloud, &name, next);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::effect::Effect;
 
     #[test]
     fn schedules_fall_due() {
@@ -234,6 +281,140 @@ mod tests {
         }
     }
 
+    /// The times between two at which it is due.
+    fn due(expression: &str, timezone: &str, from: &str, until: &str) -> Vec<String> {
+        let recurrence = recurrence(expression, timezone).unwrap();
+        let (from, until): (Timestamp, Timestamp) = (from.parse().unwrap(), until.parse().unwrap());
+        let due = std::iter::successors(recurrence.after(from), |last| recurrence.after(*last));
+        due.take_while(|time| *time < until)
+            .map(|time| time.strftime("%d %H:%M").to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_time_that_is_left_out_is_skipped_and_one_that_comes_twice_is_due_once() {
+        let berlin = "Europe/Berlin";
+        let spring = (berlin, "2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z");
+        let autumn = (berlin, "2026-10-24T00:00:00Z", "2026-10-26T12:00:00Z");
+        let york_spring = ("America/New_York", "2026-03-07T00:00:00Z", "2026-03-10T00:00:00Z");
+        let york_autumn = ("America/New_York", "2026-10-31T00:00:00Z", "2026-11-03T00:00:00Z");
+        for (expression, (timezone, from, until), expected) in [
+            ("cron(30 2 * * ? *)", spring, &["28 01:30", "30 00:30"][..]),
+            ("cron(30 1 * * ? *)", spring, &["28 00:30", "29 00:30", "29 23:30"]),
+            // 2:00 is left out, 3:00 is not.
+            ("cron(0 2,3 29 3 ? *)", spring, &["29 01:00"]),
+            (
+                "cron(0/30 2 * * ? *)",
+                spring,
+                &["28 01:00", "28 01:30", "30 00:00", "30 00:30"],
+            ),
+            ("cron(30 2 ? * SUN *)", spring, &[]),
+            ("cron(30 2 * * ? *)", autumn, &["24 00:30", "25 00:30", "26 01:30"]),
+            ("cron(30 1 * * ? *)", autumn, &["24 23:30", "26 00:30"]),
+            ("cron(0/30 2 25 10 ? *)", autumn, &["25 00:00", "25 00:30"]),
+            (
+                "cron(0 0/2 25 10 ? *)",
+                (berlin, "2026-10-24T20:00:00Z", "2026-10-25T04:00:00Z"),
+                &["24 22:00", "25 00:00", "25 03:00"],
+            ),
+            ("cron(30 2 * * ? *)", york_spring, &["07 07:30", "09 06:30"]),
+            ("cron(30 1 * * ? *)", york_spring, &["07 06:30", "08 06:30", "09 05:30"]),
+            ("cron(30 1 * * ? *)", york_autumn, &["31 05:30", "01 05:30", "02 06:30"]),
+            ("cron(30 2 * * ? *)", york_autumn, &["31 06:30", "01 07:30", "02 07:30"]),
+        ] {
+            assert_eq!(
+                due(expression, timezone, from, until),
+                expected,
+                "{expression} {timezone} from {from}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_hour_is_every_hour_when_the_clocks_change() {
+        for (timezone, day) in [
+            ("UTC", "2026-03-29"),
+            ("Europe/Berlin", "2026-03-29"),
+            ("Europe/Berlin", "2026-10-25"),
+            ("America/New_York", "2026-03-08"),
+            ("America/New_York", "2026-11-01"),
+        ] {
+            let from: Timestamp = format!("{day}T00:00:00Z").parse().unwrap();
+            let until = from + SignedDuration::from_hours(30);
+            for (expression, minutes) in [
+                ("cron(0 * * * ? *)", 60),
+                ("cron(0/15 * * * ? *)", 15),
+                ("cron(0 0/1 * * ? *)", 60),
+                ("rate(1 hour)", 60),
+            ] {
+                let every = SignedDuration::from_mins(minutes);
+                let expected: Vec<String> = from
+                    .series(jiff::Span::try_from(every).unwrap())
+                    .skip(1)
+                    .take_while(|time| *time < until)
+                    .map(|time| time.strftime("%d %H:%M").to_string())
+                    .collect();
+                let due = due(expression, timezone, &from.to_string(), &until.to_string());
+                assert_eq!(due, expected, "{expression} {timezone} {day}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_in_the_hour_that_comes_twice_repeats_nothing() {
+        let recurrence = recurrence("cron(30 2 * * ? *)", "Europe/Berlin").unwrap();
+        for (from, expected) in [
+            ("2026-10-25T00:15:00Z", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T00:45:00Z", "2026-10-26T01:30:00Z"),
+            ("2026-10-25T01:15:00Z", "2026-10-26T01:30:00Z"),
+            ("2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"),
+        ] {
+            assert_eq!(
+                recurrence.after(from.parse().unwrap()),
+                Some(expected.parse().unwrap()),
+                "{from}"
+            );
+        }
+        // It is left out on the only day that there is.
+        let over = self::recurrence("cron(30 2 29 3 ? 2026)", "Europe/Berlin").unwrap();
+        assert_eq!(over.after("2026-01-01T00:00:00Z".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_rate_starts_at_once_and_does_not_drift() {
+        const TEMPLATE: &str = r#"
+Resources:
+  Look:
+    Type: AWS::Lambda::Function
+    Properties: {FunctionName: look, Handler: bootstrap, Runtime: provided.al2023, Role: !GetAtt Role.Arn, Code: {Binary: look}, Timeout: 30}
+  Role:
+    Type: AWS::IAM::Role
+    Properties: {AssumeRolePolicyDocument: {}}
+  Every:
+    Type: AWS::Scheduler::Schedule
+    Properties:
+      Name: every
+      ScheduleExpression: rate(15 minutes)
+      FlexibleTimeWindow: {Mode: "OFF"}
+      Target: {Arn: !GetAtt Look.Arn, RoleArn: !GetAtt Role.Arn, Input: '{"time": "<aws.scheduler.scheduled-time>"}'}
+"#;
+        let mut cloud = crate::cloud::testing::deploy(TEMPLATE).unwrap();
+        let start = cloud.now();
+        let mut times = Vec::new();
+        // Looked at with a step that fits no rate; once for longer than two of them.
+        for seconds in (0..7200).step_by(487).chain([12_600]) {
+            cloud.advance(start + SignedDuration::from_secs(seconds));
+            for effect in cloud.take_effects() {
+                let Effect::Invoke(invoke) = effect else {
+                    panic!("{effect:?}")
+                };
+                times.push(invoke.payload["time"].as_str().unwrap().to_owned());
+            }
+        }
+        let expected = (0..=14).map(|n| (start + SignedDuration::from_mins(15 * n)).to_string());
+        assert_eq!(times, expected.collect::<Vec<_>>());
+    }
+
     #[test]
     fn wrong_expressions_say_why() {
         for (expression, words) in [
@@ -242,6 +423,9 @@ mod tests {
             ("rate(0 minutes)", "above 0"),
             ("cron(0 3 * * *)", "six fields"),
             ("cron(99 3 ? * SUN *)", "not valid"),
+            ("cron(/15 * * * ? *)", "needs a start"),
+            ("cron(0 3 * * SUN *)", "the other is ?"),
+            ("cron(0 3 1 * * *)", "the other is ?"),
         ] {
             let error = recurrence(expression, "UTC").unwrap_err();
             assert!(error.contains(words) && error.contains(expression), "{error}");
