@@ -1,5 +1,10 @@
 //! CloudWatch: metrics and alarms.
 
+mod embedded;
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,13 +29,18 @@ pub(crate) struct State {
     watching: BTreeMap<MetricKey, Vec<String>>,
 }
 
-/// The values of one minute.
+/// The values of one minute that came with the same unit.
 #[derive(Debug)]
 struct Minute {
     /// Minutes since the epoch.
     number: i64,
+    /// `Count`, `Seconds`; `None` where it was not said.
+    unit: String,
     values: Vec<f64>,
 }
+
+/// The unit of values that came without one.
+const NO_UNIT: &str = "None";
 
 #[derive(Debug)]
 struct Alarm {
@@ -47,7 +57,13 @@ struct Alarm {
     actions: Vec<String>,
     state: &'static str,
     reason: String,
+    /// `StateReasonData`: JSON.
+    reason_data: Option<String>,
+    /// When the state became what it is.
     since: Timestamp,
+    /// When the state or its reason was set last.
+    updated: Timestamp,
+    created: Timestamp,
     /// Whether a timer is set: an alarm whose metric has no data is not looked at again and again.
     ticking: bool,
 }
@@ -154,19 +170,11 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         return Err(resource.unsupported("this resource type"));
     }
     let properties: AlarmProperties = resource.read()?;
-    let statistic = match (
-        properties.statistic.as_deref(),
-        properties.extended_statistic.as_deref(),
-    ) {
-        (Some("Average"), None) => Statistic::Average,
-        (Some("Sum"), None) => Statistic::Sum,
-        (Some("Minimum"), None) => Statistic::Minimum,
-        (Some("Maximum"), None) => Statistic::Maximum,
-        (Some("SampleCount"), None) => Statistic::SampleCount,
+    let plain = properties.statistic.as_deref();
+    let statistic = match (plain.map(Statistic::named), properties.extended_statistic.as_deref()) {
+        (Some(Some(statistic)), None) => statistic,
         (None, Some(text)) => {
-            let percent = text.strip_prefix('p').and_then(|percent| percent.parse::<f64>().ok());
-            let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-            Statistic::Percentile(percent.ok_or_else(|| resource.unsupported(format!("the statistic {text}")))?)
+            Statistic::percentile(text).ok_or_else(|| resource.unsupported(format!("the statistic {text}")))?
         }
         _ => {
             return Err(resource
@@ -214,7 +222,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         actions: properties.alarm_actions,
         state: "INSUFFICIENT_DATA",
         reason: "Unchecked: Initial alarm creation".to_owned(),
+        reason_data: None,
         since: cloud.now(),
+        updated: cloud.now(),
+        created: cloud.now(),
         ticking: false,
     };
     cloud.cloudwatch.watching.entry(metric).or_default().push(name.clone());
@@ -232,17 +243,35 @@ fn metric_key(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Metri
     (namespace.to_owned(), name.to_owned(), dimensions)
 }
 
-/// Records one value.
+/// Records one value without a unit.
 pub(crate) fn put_metric(cloud: &mut Cloud, namespace: &str, name: &str, dimensions: &[(&str, &str)], value: f64) {
+    put_metric_in(cloud, namespace, name, dimensions, NO_UNIT, &[value]);
+}
+
+/// Records values of a unit.
+fn put_metric_in(
+    cloud: &mut Cloud,
+    namespace: &str,
+    name: &str,
+    dimensions: &[(&str, &str)],
+    unit: &str,
+    values: &[f64],
+) {
     let number = cloud.now().as_second().div_euclid(60);
     let key = metric_key(namespace, name, dimensions);
     let watching = cloud.cloudwatch.watching.get(&key).cloned().unwrap_or_default();
     let minutes = cloud.cloudwatch.metrics.entry(key).or_default();
-    match minutes.back_mut() {
-        Some(minute) if minute.number == number => minute.values.push(value),
-        _ => minutes.push_back(Minute {
+    let this_minute = minutes
+        .iter_mut()
+        .rev()
+        .take_while(|minute| minute.number == number)
+        .find(|minute| minute.unit == unit);
+    match this_minute {
+        Some(minute) => minute.values.extend_from_slice(values),
+        None => minutes.push_back(Minute {
             number,
-            values: vec![value],
+            unit: unit.to_owned(),
+            values: values.to_vec(),
         }),
     }
     if minutes.len() > MINUTES_KEPT {
@@ -295,6 +324,24 @@ impl Alarm {
 }
 
 impl Statistic {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "Average" => Some(Self::Average),
+            "Sum" => Some(Self::Sum),
+            "Minimum" => Some(Self::Minimum),
+            "Maximum" => Some(Self::Maximum),
+            "SampleCount" => Some(Self::SampleCount),
+            _ => None,
+        }
+    }
+
+    /// `p99.9`.
+    fn percentile(name: &str) -> Option<Self> {
+        let percent = name.strip_prefix('p').and_then(|percent| percent.parse::<f64>().ok());
+        let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+        percent.map(Self::Percentile)
+    }
+
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -333,8 +380,16 @@ impl Statistic {
     }
 }
 
-/// The statistic of each of the last periods, newest first.
-fn datapoints(cloud: &Cloud, alarm: &Alarm) -> Vec<Option<f64>> {
+/// A period of an alarm: when it began, how many values it has, and their statistic where there are any.
+#[derive(Debug)]
+struct Point {
+    from: Timestamp,
+    count: usize,
+    value: Option<f64>,
+}
+
+/// The last periods, newest first.
+fn datapoints(cloud: &Cloud, alarm: &Alarm) -> Vec<Point> {
     let end = cloud.now().as_second().div_euclid(alarm.period_seconds) * alarm.period_seconds;
     let minutes = cloud.cloudwatch.metrics.get(&alarm.metric);
     let count = i64::try_from(alarm.evaluation_periods).unwrap_or(1);
@@ -346,7 +401,11 @@ fn datapoints(cloud: &Cloud, alarm: &Alarm) -> Vec<Option<f64>> {
             let recent = minutes.into_iter().flat_map(|minutes| minutes.iter().rev());
             let recent = recent.take_while(|minute| minute.number * 60 >= from).filter(inside);
             let mut values: Vec<f64> = recent.flat_map(|minute| minute.values.iter().copied()).collect();
-            alarm.statistic.of(&mut values)
+            Point {
+                from: Timestamp::from_second(from).unwrap_or(cloud.now()),
+                count: values.len(),
+                value: alarm.statistic.of(&mut values),
+            }
         })
         .collect()
 }
@@ -356,47 +415,28 @@ fn evaluate(cloud: &mut Cloud, name: &str) {
         return;
     };
     let points = datapoints(cloud, alarm);
-    let known: Vec<f64> = points.iter().filter_map(|point| *point).collect();
-    let breaching = points.iter().filter(|point| match point {
-        Some(value) => alarm.breaches(*value),
+    let missing = points.iter().filter(|point| point.value.is_none()).count();
+    let is_missing = missing == points.len();
+    let breaching = points.iter().filter(|point| match point.value {
+        Some(value) => alarm.breaches(value),
         None => alarm.missing == Gap::Breaching,
     });
     let breaching = breaching.count();
-    let (state, counted) = if breaching >= alarm.datapoints_to_alarm {
-        ("ALARM", breaching)
-    } else if known.is_empty() && alarm.missing == Gap::Missing {
-        ("INSUFFICIENT_DATA", 0)
-    } else if known.is_empty() && alarm.missing == Gap::Ignore {
-        (alarm.state, 0)
+    let state = if breaching >= alarm.datapoints_to_alarm {
+        "ALARM"
+    } else if is_missing && alarm.missing == Gap::Missing {
+        "INSUFFICIENT_DATA"
+    } else if alarm.missing == Gap::Ignore && breaching + missing >= alarm.datapoints_to_alarm {
+        // Those that are missing would decide it.
+        alarm.state
     } else {
-        ("OK", alarm.evaluation_periods - breaching)
+        "OK"
     };
-    let busy = !known.is_empty() || state == "ALARM";
+    let busy = !is_missing || state == "ALARM";
     if state != alarm.state {
-        let was = if state == "ALARM" { "was" } else { "was not" };
-        let values: Vec<String> = known.iter().map(|value| format!("{value}")).collect();
-        let reason = if known.is_empty() {
-            format!(
-                "Threshold Crossed: no datapoints were received for {} periods",
-                alarm.evaluation_periods
-            )
-        } else {
-            format!(
-                "Threshold Crossed: {counted} out of the last {} datapoints [{}] {was} {} the threshold ({}) (minimum {} datapoints \
-                 for {} -> {state} transition).",
-                alarm.evaluation_periods,
-                values.join(", "),
-                alarm.words(),
-                alarm.threshold,
-                alarm.datapoints_to_alarm,
-                alarm.state,
-            )
-        };
-        let data = json!({
-            "version": "1.0", "queryDate": stamp(cloud.now()), "statistic": alarm.statistic.name(), "period": alarm.period_seconds,
-            "recentDatapoints": known, "threshold": alarm.threshold,
-        });
-        set_state(cloud, name, state, reason, &data);
+        let reason = reason(alarm, &points, state, breaching);
+        let data = reason_data(alarm, &points, cloud.now());
+        set_state(cloud, name, state, reason, Some(data.to_string()));
     }
     let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
         return;
@@ -407,25 +447,104 @@ fn evaluate(cloud: &mut Cloud, name: &str) {
     }
 }
 
+/// Why an alarm has become what it is, in CloudWatch's words.
+fn reason(alarm: &Alarm, points: &[Point], state: &str, breaching: usize) -> String {
+    let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let known = points.iter().filter_map(|point| Some((point, point.value?)));
+    let known: Vec<String> = known
+        .map(|(point, value)| format!("{value:?} ({})", point.from.strftime("%d/%m/%y %H:%M:%S")))
+        .collect();
+    if known.is_empty() {
+        let count = points.len();
+        let treated = match alarm.missing {
+            Gap::Breaching => "Breaching",
+            Gap::NotBreaching => "NonBreaching",
+            Gap::Missing | Gap::Ignore => {
+                let were = if count == 1 { "was" } else { "were" };
+                return format!("Insufficient Data: {} {were} unknown.", plural(count, "datapoint"));
+            }
+        };
+        let were = if count == 1 { "was" } else { "were" };
+        return format!(
+            "Threshold Crossed: no datapoints were received for {} and {} {were} treated as [{treated}].",
+            plural(count, "period"),
+            plural(count, "missing datapoint"),
+        );
+    }
+    let (was, counted) = if state == "ALARM" {
+        ("was", breaching)
+    } else {
+        ("was not", points.len() - breaching)
+    };
+    format!(
+        "Threshold Crossed: {counted} out of the last {} datapoints [{}] {was} {} the threshold ({:?}) (minimum {} for {} -> {state} \
+         transition).",
+        points.len(),
+        known.join(", "),
+        alarm.words(),
+        alarm.threshold,
+        plural(alarm.datapoints_to_alarm, "datapoint"),
+        alarm.state,
+    )
+}
+
+/// The same as data, as alarms of one metric have it: the recent values oldest first, the evaluated periods newest first.
+fn reason_data(alarm: &Alarm, points: &[Point], now: Timestamp) -> Value {
+    let recent: Vec<f64> = points.iter().rev().filter_map(|point| point.value).collect();
+    let evaluated = points.iter().map(|point| match point.value {
+        Some(value) => json!({"timestamp": stamp(point.from), "sampleCount": as_number(point.count), "value": value}),
+        None => json!({"timestamp": stamp(point.from)}),
+    });
+    let mut data = json!({
+        "version": "1.0", "queryDate": stamp(now), "statistic": alarm.statistic.name(), "period": alarm.period_seconds,
+        "recentDatapoints": recent, "threshold": alarm.threshold, "evaluatedDatapoints": evaluated.collect::<Vec<_>>(),
+    });
+    let first = points.iter().rev().find(|point| point.value.is_some());
+    if let (Some(first), Some(members)) = (first, data.as_object_mut()) {
+        members.insert("startDate".to_owned(), stamp(first.from).into());
+    }
+    data
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+fn as_number(count: usize) -> f64 {
+    count as f64
+}
+
 /// `2019-10-02T17:04:40.989+0000`.
 fn stamp(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string()
 }
 
-fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String, data: &Value) {
+/// Epoch seconds with thousandths, as the API's times are.
+fn seconds(time: Timestamp) -> f64 {
+    SignedDuration::from_millis(time.as_millisecond()).as_secs_f64()
+}
+
+/// Sets an alarm's state and its reason. Where the state is another than before, that is told.
+fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String, data: Option<String>) {
     let now = cloud.now();
     let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
         return;
     };
-    let side = |state: &str, reason: &str, since: Timestamp| json!({"value": state, "reason": reason, "timestamp": stamp(since)});
-    let previous = side(alarm.state, &alarm.reason, alarm.since);
+    let side = |alarm: &Alarm| {
+        let mut side = json!({"value": alarm.state, "reason": alarm.reason, "timestamp": stamp(alarm.updated)});
+        if let (Some(data), Some(members)) = (&alarm.reason_data, side.as_object_mut()) {
+            members.insert("reasonData".to_owned(), data.as_str().into());
+        }
+        side
+    };
+    let previous = side(alarm);
+    let changes = alarm.state != state;
     alarm.state = state;
     alarm.reason = reason;
-    alarm.since = now;
-    let mut current = side(alarm.state, &alarm.reason, alarm.since);
-    if let Some(members) = current.as_object_mut() {
-        members.insert("reasonData".to_owned(), data.to_string().into());
+    alarm.reason_data = data;
+    alarm.updated = now;
+    if !changes {
+        return;
     }
+    alarm.since = now;
+    let current = side(alarm);
     let (namespace, metric, dimensions) = &alarm.metric;
     let dimensions: Map<String, Value> = dimensions
         .iter()
@@ -480,21 +599,9 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
     let list = |name: &str| input.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     match operation {
-        "DescribeAlarms" => {
-            let names = list("AlarmNames");
-            let wanted = |(name, alarm): &(&String, &Alarm)| {
-                (names.is_empty() || names.iter().any(|wanted| wanted.as_str() == Some(name)))
-                    && name.starts_with(text("AlarmNamePrefix"))
-                    && (text("StateValue").is_empty() || text("StateValue") == alarm.state)
-            };
-            let alarms = cloud
-                .cloudwatch
-                .alarms
-                .iter()
-                .filter(wanted)
-                .map(|(name, alarm)| describe(name, alarm));
-            Ok(json!({"MetricAlarms": alarms.collect::<Vec<_>>(), "CompositeAlarms": []}))
-        }
+        "DescribeAlarms" => read::alarms(cloud, input),
+        "GetMetricStatistics" => read::statistics(cloud, input),
+        "ListMetrics" => read::metrics(cloud, input),
         "SetAlarmState" => {
             let name = text("AlarmName");
             if !cloud.cloudwatch.alarms.contains_key(name) {
@@ -508,13 +615,14 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 "OK" => "OK",
                 _ => "INSUFFICIENT_DATA",
             };
-            set_state(
-                cloud,
-                name,
-                state,
-                text("StateReason").to_owned(),
-                &json!({"version": "1.0"}),
-            );
+            let data = input.get("StateReasonData").and_then(Value::as_str).map(str::to_owned);
+            if data
+                .as_deref()
+                .is_some_and(|data| serde_json::from_str::<Value>(data).is_err())
+            {
+                return Err(ApiError::new("InvalidFormat", "StateReasonData is not valid JSON"));
+            }
+            set_state(cloud, name, state, text("StateReason").to_owned(), data);
             // The next evaluation puts it right again.
             tick(cloud, name);
             Ok(json!({}))
@@ -548,60 +656,17 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                     .and_then(Value::as_array)
                     .cloned()
                     .unwrap_or_default();
-                for value in one.into_iter().chain(many.iter().filter_map(Value::as_f64)) {
-                    put_metric(cloud, text("Namespace"), name, &dimensions, value);
-                }
+                let values: Vec<f64> = one.into_iter().chain(many.iter().filter_map(Value::as_f64)).collect();
+                let unit = datum.get("Unit").and_then(Value::as_str).unwrap_or(NO_UNIT);
+                put_metric_in(cloud, text("Namespace"), name, &dimensions, unit, &values);
             }
             Ok(json!({}))
-        }
-        "ListMetrics" => {
-            let wanted = |(namespace, name, _): &&MetricKey| {
-                (text("Namespace").is_empty() || text("Namespace") == namespace)
-                    && (text("MetricName").is_empty() || text("MetricName") == name)
-            };
-            let metrics = cloud.cloudwatch.metrics.keys().filter(wanted).map(|(namespace, name, dimensions)| {
-                json!({"Namespace": namespace, "MetricName": name, "Dimensions": pairs(dimensions)})
-            });
-            Ok(json!({"Metrics": metrics.collect::<Vec<_>>()}))
         }
         _ => Err(ApiError::new(
             "UnknownOperationException",
             format!("the local cloud has no cloudwatch:{operation}"),
         )),
     }
-}
-
-fn pairs(dimensions: &[(String, String)]) -> Vec<Value> {
-    dimensions
-        .iter()
-        .map(|(name, value)| json!({"Name": name, "Value": value}))
-        .collect()
-}
-
-fn describe(name: &str, alarm: &Alarm) -> Value {
-    let (namespace, metric, dimensions) = &alarm.metric;
-    let comparison = match alarm.comparison {
-        Comparison::Greater => "GreaterThanThreshold",
-        Comparison::GreaterOrEqual => "GreaterThanOrEqualToThreshold",
-        Comparison::Less => "LessThanThreshold",
-        Comparison::LessOrEqual => "LessThanOrEqualToThreshold",
-    };
-    let mut described = json!({
-        "AlarmName": name, "AlarmArn": alarm.arn, "AlarmDescription": alarm.description, "Namespace": namespace,
-        "MetricName": metric, "Dimensions": pairs(dimensions), "Period": alarm.period_seconds,
-        "EvaluationPeriods": alarm.evaluation_periods, "Threshold": alarm.threshold, "ComparisonOperator": comparison,
-        "StateValue": alarm.state, "StateReason": alarm.reason, "StateUpdatedTimestamp": alarm.since.as_second(),
-        "ActionsEnabled": true, "AlarmActions": alarm.actions,
-    });
-    let member = if matches!(alarm.statistic, Statistic::Percentile(_)) {
-        "ExtendedStatistic"
-    } else {
-        "Statistic"
-    };
-    if let Some(members) = described.as_object_mut() {
-        members.insert(member.to_owned(), alarm.statistic.name().into());
-    }
-    described
 }
 
 /// The time for something has come.
@@ -641,30 +706,11 @@ pub(crate) fn set_alarm(cloud: &mut Cloud, name: &str, state: &'static str) {
         actions: Vec::new(),
         state,
         reason: String::new(),
+        reason_data: None,
         since: cloud.now(),
+        updated: cloud.now(),
+        created: cloud.now(),
         ticking: false,
     };
     cloud.cloudwatch.alarms.insert(name.to_owned(), alarm);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statistics() {
-        for (statistic, expected) in [
-            (Statistic::Average, 2.5),
-            (Statistic::Sum, 10.0),
-            (Statistic::Minimum, 1.0),
-            (Statistic::Maximum, 4.0),
-            (Statistic::SampleCount, 4.0),
-            (Statistic::Percentile(99.0), 4.0),
-            (Statistic::Percentile(50.0), 2.0),
-            (Statistic::Percentile(0.0), 1.0),
-        ] {
-            assert_eq!(statistic.of(&mut [4.0, 1.0, 3.0, 2.0]), Some(expected), "{statistic:?}");
-        }
-        assert_eq!(Statistic::Sum.of(&mut []), None);
-    }
 }
