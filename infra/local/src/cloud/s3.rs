@@ -1,6 +1,7 @@
 //! S3: buckets and objects.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -22,8 +23,15 @@ pub(crate) struct State {
 struct Object {
     content: Bytes,
     modified: Timestamp,
-    etag: String,
-    content_type: Option<String>,
+    digest: [u8; 16],
+    content_type: Option<Box<str>>,
+}
+
+impl Object {
+    fn etag(&self) -> String {
+        let hex: String = self.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("\"{hex}\"")
+    }
 }
 
 /// Deploys one resource of the stack.
@@ -86,23 +94,23 @@ fn store(cloud: &mut Cloud, bucket: &str, key: &str, content: Bytes, content_typ
     let modified = cloud.now();
     let objects = cloud.s3.buckets.get_mut(bucket)?;
     // S3's own is an MD5; all that anybody may do with it is to compare it.
-    let digest = Sha256::digest(&content);
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let etag = format!("\"{hex}\"");
-    objects.insert(
-        key.to_owned(),
-        Object {
-            content,
-            modified,
-            etag: etag.clone(),
-            content_type,
-        },
-    );
+    let mut digest = [0; 16];
+    for (byte, of) in digest.iter_mut().zip(Sha256::digest(&content)) {
+        *byte = of;
+    }
+    let object = Object {
+        content,
+        modified,
+        digest,
+        content_type: content_type.map(String::into_boxed_str),
+    };
+    let etag = object.etag();
+    objects.insert(key.to_owned(), object);
     Some(etag)
 }
 
 impl Cloud {
-    /// Puts an object, as the person at the machine does.
+    /// Puts an object, as the person at the machine does. Objects of the same `content` share it.
     ///
     /// # Errors
     /// Where there is no such bucket.
@@ -160,18 +168,18 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
                     error(403, "AccessDenied", "Access Denied")
                 });
             };
-            if !text("IfMatch").is_empty() && text("IfMatch") != object.etag {
+            if !text("IfMatch").is_empty() && text("IfMatch") != object.etag() {
                 return Err(error(
                     412,
                     "PreconditionFailed",
                     "At least one of the pre-conditions you specified did not hold",
                 ));
             }
-            if !text("IfNoneMatch").is_empty() && text("IfNoneMatch") == object.etag {
+            if !text("IfNoneMatch").is_empty() && text("IfNoneMatch") == object.etag() {
                 return Err(error(304, "NotModified", "Not Modified"));
             }
             let mut answer = json!({
-                "ETag": object.etag, "LastModified": seconds(object.modified), "ContentLength": object.content.len(),
+                "ETag": object.etag(), "LastModified": seconds(object.modified), "ContentLength": object.content.len(),
                 "ContentType": object.content_type.as_deref().unwrap_or("binary/octet-stream"),
             });
             if operation == "GetObject"
@@ -209,62 +217,288 @@ pub(crate) fn call(cloud: &mut Cloud, caller: &Caller, operation: &str, input: &
     }
 }
 
+/// Where a page begins.
+enum From {
+    /// After a key.
+    Key(String),
+    /// After all keys that begin so.
+    Group(String),
+}
+
+impl From {
+    /// The token says what was listed last: a key or a common prefix.
+    fn read(input: &Value) -> Result<Option<Self>, ApiError> {
+        let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (text("ContinuationToken"), text("StartAfter")) {
+            ("", "") => Ok(None),
+            ("", key) => Ok(Some(Self::Key(key.to_owned()))),
+            (token, _) => {
+                let decoded = BASE64_STANDARD.decode(token).ok();
+                let decoded = decoded.and_then(|token| String::from_utf8(token).ok());
+                let from = decoded.as_deref().and_then(|token| match token.split_at_checked(1)? {
+                    ("k", key) => Some(Self::Key(key.to_owned())),
+                    ("p", prefix) => Some(Self::Group(prefix.to_owned())),
+                    _ => None,
+                });
+                let wrong = || error(400, "InvalidArgument", "The continuation token provided is incorrect");
+                from.map(Some).ok_or_else(wrong)
+            }
+        }
+    }
+
+    fn token(&self) -> String {
+        BASE64_STANDARD.encode(match self {
+            Self::Key(key) => format!("k{key}"),
+            Self::Group(prefix) => format!("p{prefix}"),
+        })
+    }
+
+    /// The bound of the keys that follow; `None` where none can.
+    fn bound(&self) -> Option<Bound<String>> {
+        match self {
+            Self::Key(key) => Some(Bound::Excluded(key.clone())),
+            Self::Group(prefix) => successor(prefix).map(Bound::Included),
+        }
+    }
+}
+
+/// The first text that is greater than all that begin so.
+fn successor(prefix: &str) -> Option<String> {
+    let mut rest = prefix.to_owned();
+    while let Some(last) = rest.pop() {
+        // A range of characters steps over those that are none.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            rest.push(next);
+            return Some(rest);
+        }
+    }
+    None
+}
+
+/// `ListObjectsV2`. It goes from one listed key or common prefix to the next, and reads nothing before or between them.
 fn list(cloud: &Cloud, input: &Value) -> Result<Value, ApiError> {
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
     let objects = cloud.s3.buckets.get(text("Bucket")).ok_or_else(no_such_bucket)?;
     let (prefix, delimiter) = (text("Prefix"), text("Delimiter"));
     let keys_max = input.get("MaxKeys").and_then(Value::as_u64).unwrap_or(1000).min(1000);
     let keys_max = usize::try_from(keys_max).unwrap_or(1000);
-    // The token is the last key or common prefix that was listed.
-    let after = match text("ContinuationToken") {
-        "" => text("StartAfter").to_owned(),
-        token => {
-            let decoded = BASE64_STANDARD
-                .decode(token)
-                .ok()
-                .and_then(|token| String::from_utf8(token).ok());
-            decoded.ok_or_else(|| error(400, "InvalidArgument", "The continuation token provided is incorrect"))?
-        }
-    };
-    let (mut contents, mut prefixes) = (Vec::new(), Vec::<String>::new());
-    let mut last = String::new();
+    let mut from = From::read(input)?;
+    let (mut contents, mut prefixes) = (Vec::new(), Vec::<Value>::new());
     let mut truncated = false;
-    for (key, object) in objects
-        .range(prefix.to_owned()..)
-        .take_while(|(key, _)| key.starts_with(prefix))
-    {
-        let rest = key.get(prefix.len()..).unwrap_or_default();
-        let common = if delimiter.is_empty() {
-            None
-        } else {
-            rest.find(delimiter)
+    'groups: loop {
+        let bound = match &from {
+            None => Bound::Included(prefix.to_owned()),
+            Some(from) => match from.bound() {
+                // What comes before the prefix is not listed.
+                Some(Bound::Included(key) | Bound::Excluded(key)) if key.as_str() < prefix => {
+                    Bound::Included(prefix.to_owned())
+                }
+                Some(bound) => bound,
+                None => break,
+            },
         };
-        let common = common
-            .and_then(|at| key.get(..prefix.len() + at + delimiter.len()))
-            .map(str::to_owned);
-        let listed = common.as_ref().unwrap_or(key);
-        if *listed <= after || prefixes.last() == common.as_ref() && common.is_some() {
-            continue;
+        let following = objects.range((bound, Bound::Unbounded));
+        for (key, object) in following.take_while(|(key, _)| key.starts_with(prefix)) {
+            if contents.len() + prefixes.len() == keys_max {
+                // Who asks for none is told of none.
+                truncated = keys_max > 0;
+                break 'groups;
+            }
+            let rest = key.get(prefix.len()..).unwrap_or_default();
+            let end = if delimiter.is_empty() {
+                None
+            } else {
+                rest.find(delimiter)
+            };
+            let common = end.and_then(|at| key.get(..prefix.len() + at + delimiter.len()));
+            if let Some(common) = common {
+                prefixes.push(json!({ "Prefix": common }));
+                from = Some(From::Group(common.to_owned()));
+                continue 'groups;
+            }
+            from = Some(From::Key(key.clone()));
+            contents.push(json!({
+                "Key": key, "Size": object.content.len(), "ETag": object.etag(), "LastModified": seconds(object.modified),
+            }));
         }
-        if contents.len() + prefixes.len() == keys_max {
-            truncated = true;
-            break;
-        }
-        last.clone_from(listed);
-        match common {
-            Some(common) => prefixes.push(common),
-            None => contents.push(json!({
-                "Key": key, "Size": object.content.len(), "ETag": object.etag, "LastModified": seconds(object.modified),
-            })),
-        }
+        break;
     }
-    let mut answer = json!({
-        "Contents": contents,
-        "CommonPrefixes": prefixes.iter().map(|prefix| json!({"Prefix": prefix})).collect::<Vec<_>>(),
-        "IsTruncated": truncated,
-    });
-    if truncated && let Some(members) = answer.as_object_mut() {
-        members.insert("NextContinuationToken".to_owned(), BASE64_STANDARD.encode(last).into());
+    let mut answer = json!({"Contents": contents, "CommonPrefixes": prefixes, "IsTruncated": truncated});
+    if truncated && let (Some(members), Some(last)) = (answer.as_object_mut(), from) {
+        members.insert("NextContinuationToken".to_owned(), last.token().into());
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cloud::testing::deploy;
+
+    fn bucket(keys: &[&str]) -> Cloud {
+        let template = "Resources: {Data: {Type: AWS::S3::Bucket, Properties: {BucketName: data}}}";
+        let mut cloud = deploy(template).unwrap();
+        for key in keys {
+            cloud.put_object("data", key, Bytes::from_static(b"1,2\n")).unwrap();
+        }
+        cloud
+    }
+
+    fn names(answer: &Value, list: &str, member: &str) -> Vec<String> {
+        let items = answer[list].as_array().unwrap().iter();
+        items.map(|item| item[member].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What is listed, page by page: keys and common prefixes in order.
+    fn listed(cloud: &Cloud, mut input: Value) -> Vec<String> {
+        let mut all = Vec::new();
+        input["Bucket"] = "data".into();
+        loop {
+            let answer = list(cloud, &input).unwrap();
+            let mut page = names(&answer, "Contents", "Key");
+            page.extend(names(&answer, "CommonPrefixes", "Prefix"));
+            page.sort();
+            let most = input["MaxKeys"].as_u64().unwrap_or(1000);
+            assert!(page.len() as u64 <= most, "{page:?}");
+            all.extend(page);
+            match answer.get("NextContinuationToken") {
+                Some(token) => {
+                    assert_eq!(answer["IsTruncated"], true);
+                    // `StartAfter` stays in the request and is not looked at any more.
+                    input["ContinuationToken"] = token.clone();
+                }
+                None => {
+                    assert_eq!(answer["IsTruncated"], false);
+                    return all;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_starts_after_a_key_and_groups_what_follows() {
+        let cloud = bucket(&["data/a/1", "data/a/2", "data/b", "data/c/1", "data/d", "data0", "other"]);
+        for (input, expected) in [
+            (
+                json!({"Prefix": "data/"}),
+                &["data/a/1", "data/a/2", "data/b", "data/c/1", "data/d"][..],
+            ),
+            (
+                json!({"Prefix": "data/", "Delimiter": "/"}),
+                &["data/a/", "data/b", "data/c/", "data/d"],
+            ),
+            (
+                json!({"Prefix": "data/", "StartAfter": "data/b"}),
+                &["data/c/1", "data/d"],
+            ),
+            // A key that isn't there will do, as will one before the prefix or behind it.
+            (
+                json!({"Prefix": "data/", "StartAfter": "data/bb"}),
+                &["data/c/1", "data/d"],
+            ),
+            (
+                json!({"Prefix": "data/", "StartAfter": "a"}),
+                &["data/a/1", "data/a/2", "data/b", "data/c/1", "data/d"],
+            ),
+            (json!({"Prefix": "data/", "StartAfter": "data0"}), &[]),
+            (
+                json!({"Prefix": "data/", "Delimiter": "/", "StartAfter": "data/b"}),
+                &["data/c/", "data/d"],
+            ),
+            // What is left of a group makes it.
+            (
+                json!({"Prefix": "data/", "Delimiter": "/", "StartAfter": "data/a/1"}),
+                &["data/a/", "data/b", "data/c/", "data/d"],
+            ),
+            (
+                json!({"Prefix": "data/", "Delimiter": "/", "StartAfter": "data/a/2"}),
+                &["data/b", "data/c/", "data/d"],
+            ),
+            (
+                json!({"Prefix": "data", "Delimiter": "/", "StartAfter": "data"}),
+                &["data/", "data0"],
+            ),
+            (json!({"Delimiter": "/"}), &["data/", "data0", "other"]),
+            (
+                json!({"Prefix": "data/a/", "Delimiter": "/"}),
+                &["data/a/1", "data/a/2"],
+            ),
+            (json!({"Prefix": "none"}), &[]),
+        ] {
+            for keys_max in [1, 2, 3, 1000] {
+                let mut input = input.clone();
+                input["MaxKeys"] = keys_max.into();
+                assert_eq!(listed(&cloud, input.clone()), expected, "{input}");
+            }
+        }
+        let wrong = json!({"Bucket": "data", "ContinuationToken": "?"});
+        assert_eq!(list(&cloud, &wrong).unwrap_err().code, "InvalidArgument");
+        let none = json!({"Bucket": "data", "MaxKeys": 0});
+        let none = list(&cloud, &none).unwrap();
+        assert_eq!((&none["Contents"], &none["IsTruncated"]), (&json!([]), &json!(false)));
+    }
+
+    #[test]
+    fn the_end_of_a_group_is_found() {
+        for (prefix, expected) in [
+            ("a/", Some("a0")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(successor(prefix).as_deref(), expected, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn many_objects_share_their_content_and_are_listed_from_anywhere() {
+        let mut cloud = bucket(&[]);
+        let content = Bytes::from(vec![7; 4096]);
+        for number in 0..50_000 {
+            cloud
+                .put_object("data", &format!("data/{number:06}"), content.clone())
+                .unwrap();
+        }
+        let one = get(&cloud, "data", "data/000001").unwrap();
+        assert_eq!(one.as_ptr(), get(&cloud, "data", "data/049999").unwrap().as_ptr());
+        // A look at the end, as often as there are pages: each is as quick as the first.
+        for number in (0..50_000).step_by(1000) {
+            let after = format!("data/{:06}", number + 998);
+            let input = json!({"Bucket": "data", "Prefix": "data/", "StartAfter": after, "MaxKeys": 1});
+            let expected = format!("data/{:06}", number + 999);
+            assert_eq!(names(&list(&cloud, &input).unwrap(), "Contents", "Key"), [expected]);
+        }
+        let grouped = json!({"Bucket": "data", "Delimiter": "/"});
+        assert_eq!(
+            names(&list(&cloud, &grouped).unwrap(), "CommonPrefixes", "Prefix"),
+            ["data/"]
+        );
+    }
+
+    proptest! {
+        /// Pages of any size are together what one list would be.
+        #[test]
+        fn pages_are_what_there_is(
+            keys in proptest::collection::btree_set("[ab/]{1,5}", 0..30),
+            prefix in "[ab/]{0,2}",
+            after in "[ab/]{0,3}",
+            delimiter in prop_oneof![Just(""), Just("/"), Just("b/")],
+            keys_max in 1..5_u64,
+        ) {
+            let cloud = bucket(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut expected: Vec<String> = Vec::new();
+            for key in keys.iter().filter(|key| key.starts_with(&prefix) && (after.is_empty() || **key > after)) {
+                let end = key[prefix.len()..].find(delimiter).filter(|_| !delimiter.is_empty());
+                let item = end.map_or(key.as_str(), |at| &key[..prefix.len() + at + delimiter.len()]);
+                if expected.last().is_none_or(|last| last != item) {
+                    expected.push(item.to_owned());
+                }
+            }
+            let input = json!({"Prefix": prefix, "StartAfter": after, "Delimiter": delimiter, "MaxKeys": keys_max});
+            prop_assert_eq!(listed(&cloud, input), expected);
+        }
+    }
 }
