@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::binaries;
@@ -22,7 +22,7 @@ use crate::cloud::{Cloud, Happening};
 use crate::git::{Change, Repositories};
 use crate::jobs::{self, Bench};
 use crate::processes::fleet::Fleet;
-use crate::processes::functions::{Functions, Program};
+use crate::processes::functions::{Functions, Logged, Program};
 use crate::processes::{Warden, lock};
 use crate::server;
 use crate::template::{Stack, Target};
@@ -228,6 +228,7 @@ impl Running {
             programs.insert(function.name, program);
         }
         let (stop, stopping) = watch::channel(false);
+        let (tell, logged) = mpsc::unbounded_channel();
         let address = listener.local_addr()?.to_string();
         let shared = Arc::new(Shared {
             clock: Mutex::new(Clock::new(cloud.now(), Instant::now(), options.speed)),
@@ -244,10 +245,11 @@ impl Running {
                 python,
             }),
             programs,
-            functions: Functions::new(address),
+            functions: Functions::new(address, tell),
             fleet: Fleet::new(),
             repositories,
         });
+        tokio::spawn(read_logs(Arc::clone(&shared), logged, stopping.clone()));
         Ok(Self {
             driver: tokio::spawn(drive(Arc::clone(&shared), stopping)),
             server: tokio::spawn(server::serve(Arc::clone(&shared), listener)),
@@ -458,6 +460,23 @@ async fn drive(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
         tokio::select! {
             () = shared.wake.notified() => {}
             () = tokio::time::sleep(wait) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Hands on to the core what the functions log.
+async fn read_logs(
+    shared: Arc<Shared>,
+    mut logged: mpsc::UnboundedReceiver<Logged>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            line = logged.recv() => match line {
+                Some(Logged { function, line }) => shared.with(|cloud| cloud.log_line(&function, &line)),
+                None => return,
+            },
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
     }

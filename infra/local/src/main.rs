@@ -178,11 +178,16 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     println!("\nCtrl-C stops it.\n");
 
     let (mut shown, mut told) = (0, 0);
+    let mut said = None;
     let news = async {
         loop {
             let happenings = running.happenings(told);
             told += happenings.len();
             for news in happenings.iter().filter_map(News::of) {
+                // A look comes every few minutes, and mostly finds what the one before has found.
+                if news.place == "retrain" && said.replace(news.to_string()) == said {
+                    continue;
+                }
                 let _ = writeln!(std::io::stdout(), "{news}");
             }
             let mails = running.cloud().inbox().get(shown..).unwrap_or_default().to_vec();

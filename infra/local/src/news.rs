@@ -1,4 +1,5 @@
-//! What happens to the code, in words for a person: pushes, builds, and what is said of a pull request.
+//! What happens to the code, in words for a person: pushes, builds, and what is said of a pull request; and what becomes of the
+//! reasons to train without a push.
 
 use std::fmt;
 
@@ -12,7 +13,7 @@ const CHARACTERS_MAX: usize = 400;
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Where it happened: `push`, `build`, `review`.
+    /// Where it happened: `push`, `build`, `review`, `retrain`.
     pub place: &'static str,
     /// What did. It has texts from outside in it.
     pub text: String,
@@ -21,7 +22,7 @@ pub struct News {
 }
 
 impl News {
-    /// The news of a happening, if it concerns the code.
+    /// The news of a happening, if it concerns the code or asks for a training without any.
     #[must_use]
     pub fn of(happening: &Happening) -> Option<Self> {
         let Happening { data, .. } = happening;
@@ -91,6 +92,21 @@ impl News {
                     _ => return None,
                 };
                 news("build", format!("{named}{text}"), good)
+            }
+            ("lambda", "logged") => {
+                let started = of("execution").rsplit('/').next().unwrap_or_default();
+                let why = if started.is_empty() { of("reason") } else { started };
+                let why = if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {why}")
+                };
+                let good = (!started.is_empty()).then_some(true);
+                news(
+                    "retrain",
+                    format!("for {}: {}{why}", of("trigger"), of("message")),
+                    good,
+                )
             }
             _ => None,
         }
@@ -233,6 +249,19 @@ mod tests {
                 Some("build FAILED in BUILD: CODE: exit 1"),
             ),
             ("sagemaker", "build-failed", json!({}), None),
+            (
+                "lambda",
+                "logged",
+                json!({"message": "training started", "trigger": "data", "execution": "arn:x:pipeline/churn/execution/abc"}),
+                Some("retrain for data: training started: abc"),
+            ),
+            (
+                "lambda",
+                "logged",
+                json!({"message": "no training is started", "trigger": "data", "reason": "2 new objects, 40 B; it takes 3 objects"}),
+                Some("retrain for data: no training is started: 2 new objects, 40 B; it takes 3 objects"),
+            ),
+            ("lambda", "failed", json!({"error": "e"}), None),
         ] {
             let happening = Happening {
                 time: "2026-03-02T09:00:00Z".parse().unwrap(),

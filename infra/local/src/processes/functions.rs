@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{Process, describe, lock};
@@ -24,6 +28,18 @@ const INIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The longest answer, as Lambda has it.
 const LONGEST_ANSWER: usize = 6 * 1024 * 1024;
+
+/// The longest line that is told on, in bytes, as CloudWatch has it for an event of a log.
+const LONGEST_LINE: usize = 1024 * 1024;
+
+/// A line that a function has logged.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    /// The function's name.
+    pub(crate) function: String,
+    /// The line.
+    pub(crate) line: String,
+}
 
 /// What is run for a function.
 #[derive(Debug, Clone)]
@@ -44,6 +60,7 @@ pub(crate) struct Functions {
     pools: Mutex<BTreeMap<String, Arc<Pool>>>,
     workers: Mutex<BTreeMap<String, Arc<Worker>>>,
     started: AtomicU64,
+    logged: mpsc::UnboundedSender<Logged>,
 }
 
 /// The processes of one function.
@@ -86,13 +103,14 @@ enum End {
 }
 
 impl Functions {
-    /// No function runs yet.
-    pub(crate) fn new(address: String) -> Self {
+    /// No function runs yet. What they will log is told to `logged`, line by line.
+    pub(crate) fn new(address: String, logged: mpsc::UnboundedSender<Logged>) -> Self {
         Self {
             address,
             pools: Mutex::default(),
             workers: Mutex::default(),
             started: AtomicU64::new(0),
+            logged,
         }
     }
 
@@ -184,6 +202,9 @@ impl Functions {
         let own = |error: std::io::Error| format!("Runtime.InvalidEntrypoint: {error}");
         let log = bench.log(function);
         let log = File::options().create(true).append(true).open(log).map_err(own)?;
+        // One pipe for both, so that what is written stays in order.
+        let (output, input) = std::io::pipe().map_err(own)?;
+        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output)).map_err(own)?;
         let Some((binary, arguments)) = program.command.split_first() else {
             return Err("Runtime.InvalidEntrypoint: the function has no binary".to_owned());
         };
@@ -197,8 +218,8 @@ impl Functions {
             )
             .args(arguments)
             .current_dir(&bench.folder)
-            .stdout(log.try_clone().map_err(own)?)
-            .stderr(log);
+            .stdout(input.try_clone().map_err(own)?)
+            .stderr(input);
         let (events, waiting) = mpsc::channel(1);
         let (end, mut ending) = mpsc::channel(1);
         let (told, ended) = watch::channel(None);
@@ -218,6 +239,7 @@ impl Functions {
             lock(&self.workers).remove(&id);
             return Err(own(error));
         }
+        tokio::spawn(log_all(output, log, function.to_owned(), self.logged.clone()));
         let bench = Arc::clone(bench);
         tokio::spawn(async move {
             let mut process = match Process::start(&bench.warden, &mut command) {
@@ -227,6 +249,8 @@ impl Functions {
                     return;
                 }
             };
+            // The log ends when nobody can write to it any more.
+            drop(command);
             let mut stopping = bench.stopping.clone();
             let status = tokio::select! {
                 status = process.wait() => status.ok(),
@@ -295,6 +319,48 @@ impl Functions {
             }
             _ => refusal(StatusCode::NOT_FOUND, "InvalidPath", "the Runtime API has no such path"),
         }
+    }
+}
+
+/// Writes what a process says to its log, and tells of each line, until all that it has started has ended.
+async fn log_all(mut output: pipe::Receiver, mut log: File, function: String, logged: mpsc::UnboundedSender<Logged>) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut lines = Lines::default();
+    while let Ok(count @ 1..) = output.read(&mut buffer).await {
+        let said = buffer.get(..count).unwrap_or_default();
+        // A log that can't be written is no reason to let the function wait for its reader.
+        let _ = log.write_all(said);
+        for line in lines.feed(said) {
+            let function = function.clone();
+            // Nobody listens any more if the cloud is stopping.
+            let _ = logged.send(Logged { function, line });
+        }
+    }
+}
+
+/// Makes lines of what comes in pieces.
+#[derive(Debug, Default)]
+struct Lines {
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    /// The lines that end in this piece. One that is too long is left out.
+    fn feed(&mut self, said: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in said.split_inclusive(|byte| *byte == b'\n') {
+            // One byte too many is kept of a line that is too long, and tells that it is.
+            let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len());
+            let (piece, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |piece| (piece, true));
+            self.begun.extend(piece.iter().take(room));
+            if ends {
+                if self.begun.len() <= LONGEST_LINE {
+                    lines.push(String::from_utf8_lossy(&self.begun).into_owned());
+                }
+                self.begun.clear();
+            }
+        }
+        lines
     }
 }
 
@@ -400,13 +466,15 @@ while True:
         bench: Arc<Bench>,
         functions: Arc<Functions>,
         program: Program,
+        logged: mpsc::UnboundedReceiver<Logged>,
     }
 
     /// The functions behind a server of their own.
     async fn setup() -> Setup {
         let (folder, stop, bench) = test_bench();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let functions = Arc::new(Functions::new(listener.local_addr().unwrap().to_string()));
+        let (tell, logged) = mpsc::unbounded_channel();
+        let functions = Arc::new(Functions::new(listener.local_addr().unwrap().to_string(), tell));
         let answering = Arc::clone(&functions);
         let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
             let functions = Arc::clone(&answering);
@@ -433,6 +501,7 @@ while True:
             bench: Arc::new(bench),
             functions,
             program,
+            logged,
         }
     }
 
@@ -451,7 +520,7 @@ while True:
 
     #[tokio::test]
     async fn a_process_is_kept_answers_fails_dies_and_is_replaced() {
-        let setup = setup().await;
+        let mut setup = setup().await;
         let answer = |outcome| match outcome {
             InvocationOutcome::Answer(answer) => answer,
             other => panic!("{other:?}"),
@@ -490,7 +559,13 @@ while True:
             1,
             "a new process"
         );
-        assert!(super::super::tail(&setup.bench.log("f"), 1).starts_with("working on"));
+        // The last of its processes has a log of one line, as the others have, in the same file; and each line was told of.
+        for _ in 0..7 {
+            let Logged { function, line } = setup.logged.recv().await.unwrap();
+            assert!(function == "f" && line.starts_with("working on {'do':"), "{line}");
+        }
+        let log = std::fs::read_to_string(setup.bench.log("f")).unwrap();
+        assert_eq!(log.lines().count(), 7, "{log}");
     }
 
     #[tokio::test]
@@ -521,6 +596,27 @@ while True:
             .answer("f-99", &Method::GET, &["2018-06-01"], Bytes::new())
             .await;
         assert_eq!(gone.status(), StatusCode::GONE);
+    }
+
+    #[test]
+    fn lines_come_in_pieces() {
+        let mut lines = Lines::default();
+        let long = "x".repeat(LONGEST_LINE);
+        for (said, expected) in [
+            ("one\ntw", &["one"][..]),
+            ("o\n\nth", &["two", ""]),
+            ("", &[]),
+            ("ree", &[]),
+            ("\n", &["three"]),
+            (&long, &[]),
+            ("\n", &[&long]),
+            (&long, &[]),
+            ("y", &[]),
+            ("y\nfour\n", &["four"]),
+        ] {
+            assert_eq!(lines.feed(said.as_bytes()), expected);
+        }
+        assert_eq!(lines.feed(b"\xff\n"), ["\u{fffd}"]);
     }
 
     #[test]

@@ -31,16 +31,22 @@ struct Embedded<'a> {
 }
 
 impl Cloud {
-    /// Takes a line that a function has logged: metrics in it become CloudWatch's. They count as of now: the function's clock is the
-    /// machine's, not the cloud's.
-    pub fn log_line(&mut self, line: &str) {
+    /// Takes a line that a function has logged. Metrics in it become CloudWatch's; they count as of now: the function's clock is the
+    /// machine's, not the cloud's. What is said of a trigger, and so of what came of it, is noted.
+    pub fn log_line(&mut self, function: &str, line: &str) {
         // Most lines are not for this, and are not to be read.
-        if !line.contains("CloudWatchMetrics") {
+        if !line.contains("CloudWatchMetrics") && !line.contains("\"trigger\"") {
             return;
         }
         let Ok(Value::Object(line)) = serde_json::from_str(line) else {
             return;
         };
+        if line.get("trigger").is_some_and(Value::is_string) && line.get("message").is_some_and(Value::is_string) {
+            let members = ["level", "message", "trigger", "reason", "execution"];
+            let of = |name: &str| Some((name.to_owned(), line.get(name)?.clone()));
+            let data: Map<String, Value> = members.into_iter().filter_map(of).collect();
+            self.note("lambda", function, "logged", Value::Object(data));
+        }
         for Embedded {
             namespace,
             name,
@@ -218,20 +224,42 @@ mod tests {
             "{\"message\": \"of CloudWatchMetrics\"}",
             "{\"_aws\": \"CloudWatchMetrics\"}",
         ] {
-            cloud.log_line(line);
+            cloud.log_line("f", line);
         }
         let listed = call(&mut cloud, Service::CloudWatch, "ListMetrics", &json!({})).unwrap();
         assert_eq!(listed["Metrics"], json!([]));
         let directive = json!([{"Namespace": "signalbox", "Dimensions": [["Model", "Reason"]],
             "Metrics": [{"Name": "Count", "Unit": "Count"}]}]);
         let line = Value::Object(line(&directive)).to_string();
-        cloud.log_line(&line);
-        cloud.log_line(&line);
+        cloud.log_line("f", &line);
+        cloud.log_line("f", &line);
         let asked = json!({"Namespace": "signalbox", "MetricName": "Count", "Period": 60, "Statistics": ["Sum"],
             "Dimensions": [{"Name": "Reason", "Value": "Running"}, {"Name": "Model", "Value": "churn"}],
             "StartTime": cloud.now().as_second() - 60, "EndTime": cloud.now().as_second() + 60});
         let answer = call(&mut cloud, Service::CloudWatch, "GetMetricStatistics", &asked).unwrap();
         let expected = json!([{"Timestamp": cloud.now().as_second(), "Unit": "Count", "Sum": 2.0}]);
         assert_eq!(answer["Datapoints"], expected);
+        assert_eq!(cloud.take_happenings(), []);
+    }
+
+    #[test]
+    fn what_is_said_of_a_trigger_is_noted() {
+        let mut cloud = deploy("Resources: {Data: {Type: AWS::S3::Bucket}}").unwrap();
+        let said = json!({"level": "WARN", "message": "suppressed: no training is started", "trigger": "data", "reason": "running",
+            "target": "retrain"});
+        for line in [
+            said.to_string(),
+            json!({"trigger": 3, "message": "m"}).to_string(),
+            "\"trigger\"".to_owned(),
+        ] {
+            cloud.log_line("retrain", &line);
+        }
+        let noted = cloud.take_happenings();
+        assert_eq!(noted.len(), 1);
+        assert_eq!((noted[0].subject.as_str(), noted[0].what), ("retrain", "logged"));
+        assert_eq!(
+            (&noted[0].data["reason"], noted[0].data.get("target")),
+            (&json!("running"), None)
+        );
     }
 }
