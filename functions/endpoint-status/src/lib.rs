@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use aws_config::SdkConfig;
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -21,12 +20,12 @@ use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
+use signalbox_model::alarm::Firing;
 use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::event::Event;
 use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{key, metadata_value, of_release};
-use signalbox_model::retraining::Firing;
 use signalbox_model::watch::{self, Reaction, Served};
 
 /// What the template sets.
@@ -112,20 +111,6 @@ struct EndpointChanged {
     failure_reason: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AlarmChanged {
-    alarm_name: String,
-    state: AlarmState,
-}
-
-#[derive(Debug, Deserialize)]
-struct AlarmState {
-    value: String,
-    #[serde(default)]
-    reason: String,
-}
-
 /// Handles one event.
 ///
 /// # Errors
@@ -155,12 +140,9 @@ where
             }
         }
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
-            let alarm: AlarmChanged = event.detail()?;
-            if alarm.state.value != "ALARM" {
+            let Some(firing) = Firing::told_by(&event)? else {
                 return Ok(Value::Null);
-            }
-            let fired = event.time.context("the alarm's event has no `time`")?;
-            let firing = Firing::new(&alarm.alarm_name, &alarm.state.reason, None, fired);
+            };
             match ports.endpoints.endpoint(name).await? {
                 Some(endpoint) => guard(settings, ports, &firing, &endpoint).await?,
                 None => tracing::info!(alarm = firing.alarm, "an alarm without an endpoint"),

@@ -662,7 +662,7 @@ async fn wrong_events_are_errors_that_say_what_is_wrong() {
         ),
         (
             json!({"source": "aws.cloudwatch", "detail-type": alarm, "detail": fires}),
-            &["no `time`"],
+            &["time is missing"],
         ),
         (
             json!({"source": "aws.sagemaker", "detail-type": "SageMaker Endpoint Deployment State Change", "detail": {}}),

@@ -19,11 +19,12 @@ use signalbox_aws::releases::{ReadUndecided, Releases};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ListObjects, ReadObjects, S3, WriteObjects};
 use signalbox_aws::training::{ListTrainings, Pipelines, Start, StartTrainings};
+use signalbox_model::alarm::Firing;
 use signalbox_model::arrivals::Thresholds;
 use signalbox_model::definition::WINDOW_PARAMETERS;
 use signalbox_model::event::Event;
 use signalbox_model::names::ModelName;
-use signalbox_model::retraining::{Cause, Decision, Firing, Plan, Policy, Suppressed, decide, new_since};
+use signalbox_model::retraining::{Cause, Decision, Plan, Policy, Suppressed, decide, new_since};
 use signalbox_model::training::Execution;
 
 /// How many executions are looked at, for one that runs and for the last green build: as many as one call lists.
@@ -133,22 +134,6 @@ enum ScheduledTrigger {
     Data,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AlarmChanged {
-    alarm_name: String,
-    state: AlarmState,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AlarmState {
-    value: String,
-    #[serde(default)]
-    reason: String,
-    reason_data: Option<String>,
-}
-
 /// Handles one event.
 ///
 /// # Errors
@@ -179,13 +164,10 @@ where
             ScheduledTrigger::Data => look(settings, ports, now).await?,
         },
         ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
-            let alarm: AlarmChanged = event.detail()?;
-            let (name, state) = (alarm.alarm_name.as_str(), alarm.state);
-            if state.value != "ALARM" {
-                tracing::info!(alarm = name, state = state.value, "not an alarm that fires");
+            let Some(firing) = Firing::told_by(&event)? else {
+                tracing::info!("not an alarm that fires");
                 return Ok(Value::Null);
-            }
-            let firing = Firing::new(name, &state.reason, state.reason_data.as_deref(), now);
+            };
             let executions = executions(settings, ports).await?;
             consider(settings, ports, &Cause::Drift { firing, seen: now }, &executions).await?;
         }

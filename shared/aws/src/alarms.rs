@@ -1,7 +1,7 @@
 //! CloudWatch alarms.
 
 use aws_sdk_cloudwatch::types::{MetricAlarm, StateValue};
-use signalbox_model::retraining::Firing;
+use signalbox_model::alarm::Firing;
 use signalbox_model::rollout::Alarm;
 
 use crate::error::AwsError;

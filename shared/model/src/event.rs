@@ -110,6 +110,17 @@ impl Event {
         })
     }
 
+    /// The error for an event that lacks a field outside of its detail.
+    #[must_use]
+    pub fn lacks(&self, field: &str) -> EventError {
+        EventError::Detail {
+            source_name: self.source.clone(),
+            detail_type: self.detail_type.clone(),
+            field: format!("{field} is missing"),
+            cause: serde::de::Error::custom("it is missing"),
+        }
+    }
+
     /// The error for an event that the function has no use for.
     #[must_use]
     pub fn unknown(&self) -> EventError {

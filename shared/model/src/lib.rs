@@ -20,6 +20,7 @@
 //! | [`capacity`] | on how many instances |
 //! | [`endpoint`], [`reconcile`] | what an endpoint update does next |
 //! | [`happening`] | what is happening to an endpoint, in words |
+//! | [`alarm`] | an alarm that fires |
 //! | [`watch`] | what an alarm means after a deployment |
 //! | [`undo`] | taking a version back, and the link that does |
 //! | [`retention`] | which configurations and models are of no use any more |
@@ -32,6 +33,7 @@
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
 
+pub mod alarm;
 pub mod arrivals;
 pub mod build;
 pub mod capacity;

@@ -4,54 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
+use crate::alarm::Firing;
 use crate::arrivals::{Arrived, Thresholds};
 use crate::evidence::{bytes, duration};
 use crate::lineage::{Lineage, Trigger, Window};
 use crate::names::{ReleaseId, digest};
 use crate::training::Execution;
 
-/// The longest text of an alarm that is kept, in characters.
-const ALARM_CHARS_MAX: usize = 500;
 /// What failures stretch, where the cool-down is shorter.
 const COOLDOWN_STRETCHED_MIN: SignedDuration = SignedDuration::from_mins(15);
 /// How far failures stretch the cool-down at most, where it is shorter itself.
 const COOLDOWN_STRETCHED_MAX: SignedDuration = SignedDuration::from_hours(24);
-
-/// An alarm that fires, and what it saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Firing {
-    /// The alarm's name.
-    pub alarm: String,
-    /// CloudWatch's words for why.
-    pub reason: String,
-    /// The value that it saw last, and its threshold, where it says so.
-    pub value: Option<(String, String)>,
-    /// Since when it fires.
-    pub since: Timestamp,
-}
-
-impl Firing {
-    /// Reads what CloudWatch tells of an alarm: `reason` and `reasonData` of its state, the latter JSON with `recentDatapoints`, oldest
-    /// first, and `threshold`, for an alarm of one metric.
-    #[must_use]
-    pub fn new(alarm: &str, reason: &str, reason_data: Option<&str>, since: Timestamp) -> Self {
-        let data: Option<Value> = reason_data.and_then(|data| serde_json::from_str(data).ok());
-        let value = data.and_then(|data| {
-            let values = data.get("recentDatapoints")?.as_array()?;
-            let newest = values.iter().rev().find_map(Value::as_f64)?;
-            let threshold = data.get("threshold")?.as_f64()?;
-            Some((newest.to_string(), threshold.to_string()))
-        });
-        Self {
-            alarm: alarm.to_owned(),
-            reason: reason.chars().take(ALARM_CHARS_MAX).collect(),
-            value,
-            since,
-        }
-    }
-}
 
 /// What asks for a training.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
+use signalbox_model::alarm::Firing;
 use signalbox_model::capacity::Scaling;
 use signalbox_model::endpoint::{Configuration, Endpoint, Pending, Status, Variant};
-use signalbox_model::retraining::Firing;
 use signalbox_model::rollout::{Alarm, Update};
 
 use super::{lock, pause};

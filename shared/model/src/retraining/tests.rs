@@ -291,29 +291,6 @@ fn one_training_has_one_successor() {
 }
 
 #[test]
-fn alarms_that_say_no_value_are_alarms() {
-    for data in [
-        None,
-        Some("no JSON"),
-        Some("{}"),
-        // A composite alarm, and one of metric math.
-        Some(r#"{"triggeringAlarms":[{"arn":"a"}]}"#),
-        Some(r#"{"recentDatapoints":[],"threshold":1}"#),
-        Some(r#"{"recentDatapoints":[null],"threshold":1}"#),
-    ] {
-        assert_eq!(Firing::new("a", "r", data, time(0)).value, None, "{data:?}");
-    }
-    let seen = Firing::new(
-        "a",
-        &"r".repeat(900),
-        Some(r#"{"recentDatapoints":[3,null],"threshold":2.5}"#),
-        time(0),
-    );
-    assert_eq!(seen.value, Some(("3".into(), "2.5".into())));
-    assert_eq!(seen.reason.len(), 500);
-}
-
-#[test]
 fn in_vain_are_those_who_asked() {
     let execution = || "e".to_owned();
     for (suppressed, in_vain) in [
