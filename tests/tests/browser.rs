@@ -131,6 +131,41 @@ async fn a_click_approves_and_the_version_is_deployed() {
 }
 
 #[tokio::test]
+async fn a_version_that_nobody_pushed_says_why_it_was_trained() {
+    let Some(browser) = Browser::start().await.unwrap() else {
+        return;
+    };
+    let retrained = || {
+        let mut world = World::with_parameters(1, &[("GateExpression", "true")]).unwrap();
+        release(&mut world, 1, 0.88);
+        world.run_for(SignedDuration::from_hours(1)).unwrap();
+        world.set_alarm("tumour-drift", "ALARM").unwrap();
+        let asked = |world: &World| {
+            world
+                .subjects()
+                .iter()
+                .any(|subject| subject.contains("approve tumour v2?"))
+        };
+        world.run_until(2, "the question about v2", asked).unwrap();
+        Ok(world)
+    };
+    let site = Site::open(retrained).unwrap();
+    let link = site.world(|world| world.approval_links().pop().unwrap()).unwrap();
+    browser.goto(&site.address(&link)).await.unwrap();
+    browser.screenshot("retrained").await.unwrap();
+    let text = browser.text().await.unwrap();
+    for words in [
+        "an alarm on drift, quality or bias (tumour-drift",
+        "New data",
+        "v1 served then",
+        "Try number 1",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    clean(&browser, &site).await;
+}
+
+#[tokio::test]
 async fn a_click_rejects() {
     let Some((browser, site, address)) = waiting().await else {
         return;

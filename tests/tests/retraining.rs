@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use local::cloud::Service;
 use serde_json::{Value, json};
 use tests::candidate::Candidate;
+use tests::connector::Fault;
 use tests::world::{Delivery, World};
 
 /// Nothing starts by itself but what a test is about: no schedule within a year, no threshold, no alarm.
@@ -409,6 +410,31 @@ fn what_is_lost_is_found_by_the_next_look() {
         assert_eq!(world.outcome(2).as_deref(), Some("gate-not-met"));
         assert_eq!(mails(&world, "v2 gate not met"), 2);
         nothing_dead(&world);
+    }
+}
+
+#[test]
+fn whatever_fails_at_whatever_call_one_training_starts() {
+    for asks in ALL {
+        // The calls of a look that starts a training, and of the tries before it.
+        for call in 0..8 {
+            for fault in [
+                Fault::Throttled,
+                Fault::FailedAfterDoing,
+                Fault::KilledBefore,
+                Fault::KilledAfter,
+            ] {
+                let mut world = asked_by(asks, &[]);
+                without_sweeps(&mut world);
+                run_to(&mut world, "2026-03-02T19:59:00Z");
+                let calls = world.faults().calls();
+                world.faults().plan(calls + call, fault);
+                ask(&mut world, asks);
+                world.run_for(HOUR).unwrap();
+                assert_eq!(retrainings(&world).len(), 1, "{asks:?} {call} {fault:?}");
+                nothing_dead(&world);
+            }
+        }
     }
 }
 

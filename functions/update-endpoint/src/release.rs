@@ -535,12 +535,14 @@ impl<T: Tools> Release<'_, T> {
         let numbers = alarm.filter(|alarm| alarm.firing).map(|alarm| alarm.reason.as_str());
         let numbers = numbers.or(kept.filter(|(kept, _)| name == Some(*kept)).map(|(_, saw)| saw));
         let endpoint_url = arn.endpoint_console_url(settings.model.as_str());
+        let log_url = arn.endpoint_log_url(settings.model.as_str());
         let back = TakenBack {
             serving: settings.model.version_of_config(serving),
             alarm: name,
             numbers,
             reason,
             endpoint_url: &endpoint_url,
+            log_url: &log_url,
         };
         let notice = mail::rolled_back(&settings.model, arn.version(), &back);
         self.work.scale().await?;
@@ -581,12 +583,9 @@ impl<T: Tools> Release<'_, T> {
     }
 
     async fn fail(&self, reason: &str, what_to_do: &str) -> Result<Answer, Failure> {
-        let notice = mail::release_failed(
-            &self.work.settings.model,
-            self.package.arn.version(),
-            reason,
-            what_to_do,
-        );
+        let (model, arn) = (&self.work.settings.model, &self.package.arn);
+        let log_url = arn.endpoint_log_url(model.as_str());
+        let notice = mail::release_failed(model, arn.version(), reason, what_to_do, &log_url);
         self.end(Outcome::Failed, reason, BTreeMap::new(), &notice).await?;
         Err(Failure::configuration(format!("{reason}. {what_to_do}")))
     }

@@ -389,12 +389,14 @@ async fn mark<T: Tools>(
         .iter()
         .find(|alarm| reason.contains(alarm.as_str()));
     let endpoint_url = arn.endpoint_console_url(settings.model.as_str());
+    let log_url = arn.endpoint_log_url(settings.model.as_str());
     let back = TakenBack {
         serving,
         alarm: alarm.map(String::as_str),
         numbers: None,
         reason,
         endpoint_url: &endpoint_url,
+        log_url: &log_url,
     };
     // Told first and marked then: who dies in between tells again, but nobody stays untold.
     work.tell(&mail::rolled_back(&settings.model, arn.version(), &back))

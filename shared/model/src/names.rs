@@ -217,6 +217,20 @@ impl ModelPackageArn {
         format!("{console}/sagemaker/home?region={region}#/endpoints/{endpoint}")
     }
 
+    /// Where a person reads what the containers of the endpoint of that name have logged: a stream for each instance of each variant.
+    #[must_use]
+    pub fn endpoint_log_url(&self, endpoint: &str) -> String {
+        let console = Console {
+            partition: self.partition.clone(),
+            region: self.region.clone(),
+        };
+        // Encoded as the log of a function is.
+        let region = &self.region;
+        format!(
+            "{console}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FEndpoints$252F{endpoint}"
+        )
+    }
+
     /// Another version of the same group.
     #[must_use]
     pub fn with_version(&self, version: u32) -> Self {

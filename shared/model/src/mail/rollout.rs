@@ -99,6 +99,8 @@ pub struct TakenBack<'a> {
     pub reason: &'a str,
     /// Where to see what serves now.
     pub endpoint_url: &'a str,
+    /// Where to read what the endpoint's containers have logged.
+    pub log_url: &'a str,
 }
 
 /// Tells that a version was taken back.
@@ -118,6 +120,10 @@ pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Not
         text.line("What serves now:");
         text.blank();
         text.link(back.endpoint_url);
+    }
+    if !back.log_url.is_empty() {
+        text.line("What its containers logged:");
+        text.link(back.log_url);
     }
     text.blank();
     text.paragraph(&format!(
@@ -174,10 +180,15 @@ pub fn not_scaled(model: &ModelName, reason: &str) -> Notice {
 
 /// Tells that a release could not be made, and what to do about it.
 #[must_use]
-pub fn release_failed(model: &ModelName, version: u32, reason: &str, what_to_do: &str) -> Notice {
+pub fn release_failed(model: &ModelName, version: u32, reason: &str, what_to_do: &str, log_url: &str) -> Notice {
     let mut text = Text::new();
     text.paragraph(&format!("The release of {model} v{version} failed."));
+    text.item("Step", "Deploy");
     text.item("Reason", reason);
     text.optional("What to do", what_to_do);
+    if !log_url.is_empty() {
+        text.line("What the endpoint's containers logged:");
+        text.link(log_url);
+    }
     text.notice(&format!("[signalbox] {model} v{version} release failed"))
 }

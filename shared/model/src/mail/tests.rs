@@ -101,6 +101,7 @@ fn the_first_version_and_a_bare_one() {
     )));
 }
 
+const ENDPOINT_LOG: &str = "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FEndpoints$252Fchurn";
 const CONSOLE: &str = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/endpoints/churn";
 
 #[test]
@@ -144,6 +145,7 @@ fn outcomes() {
                 numbers: Some("1 datapoint [0.12] was greater than the threshold (0.02)"),
                 reason: "the alarm churn-5xx is in ALARM",
                 endpoint_url: CONSOLE,
+                log_url: ENDPOINT_LOG,
             },
         ),
         rolled_back(&churn(), 2, &TakenBack::default()),
@@ -213,7 +215,13 @@ fn outcomes() {
                 ..failed
             },
         ),
-        release_failed(&churn(), 6, "no capacity for ml.m5.large", "Retry the Deploy stage."),
+        release_failed(
+            &churn(),
+            6,
+            "no capacity for ml.m5.large",
+            "Retry the Deploy stage.",
+            ENDPOINT_LOG,
+        ),
     ];
     insta::assert_snapshot!(notices.iter().map(full).collect::<Vec<_>>().join("\n----\n"));
 }
@@ -286,7 +294,7 @@ fn subjects_say_what_happened() {
             ),
             "churn training failed, 2 in a row",
         ),
-        (release_failed(&churn(), 6, "", ""), "churn v6 release failed"),
+        (release_failed(&churn(), 6, "", "", ""), "churn v6 release failed"),
     ] {
         assert_eq!(notice.subject(), format!("[signalbox] {expected}"));
     }
