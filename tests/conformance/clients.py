@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import boto3
@@ -233,6 +234,12 @@ def the_rest():
     cloudwatch = client("cloudwatch")
     alarms = answers("cloudwatch DescribeAlarms", lambda: cloudwatch.describe_alarms(AlarmNames=[f"{MODEL}-5xx"]))
     check("cloudwatch DescribeAlarms finds it", alarms is not None and len(alarms["MetricAlarms"]) == 1, alarms)
+    firing = answers("cloudwatch DescribeAlarms: state",
+                     lambda: cloudwatch.describe_alarms(AlarmNames=[f"{MODEL}-5xx"], StateValue="ALARM"))
+    check("cloudwatch DescribeAlarms honours the state", firing is not None and firing["MetricAlarms"] == [], firing)
+    times = [alarms["MetricAlarms"][0].get(name) for name in ("StateTransitionedTimestamp", "StateUpdatedTimestamp")]
+    check("cloudwatch DescribeAlarms has its times", all(times), times)
+    refuses("cloudwatch DescribeAlarms: no token", "InvalidNextToken", "", lambda: cloudwatch.describe_alarms(NextToken="?"))
 
 
 def cli():
@@ -247,7 +254,14 @@ def cli():
     aws("events", "list-rules")
     aws("sns", "list-topics")
     aws("s3", "ls", f"s3://signalbox-{MODEL}-123456789012-{REGION}/")
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(b"1,2\n")
+        file.flush()
+        aws("s3", "cp", file.name, f"s3://signalbox-{MODEL}-123456789012-{REGION}/conformance/copied.csv")
+    aws("s3", "rm", f"s3://signalbox-{MODEL}-123456789012-{REGION}/conformance/copied.csv")
     aws("cloudwatch", "describe-alarms")
+    aws("cloudwatch", "get-metric-statistics", "--namespace", "AWS/SageMaker", "--metric-name", "Invocations", "--period", "60",
+        "--statistics", "Sum", "--start-time", "2026-03-02T09:00:00Z", "--end-time", "2026-03-02T10:00:00Z")
     aws("sts", "get-caller-identity")
 
 

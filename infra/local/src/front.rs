@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -19,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::binaries;
 use crate::cloud::effect::{Effect, EffectId, InvocationOutcome, Invoke};
 use crate::cloud::{Cloud, Happening};
+use crate::drop_folder::{self, DropFolder};
 use crate::git::{Change, Repositories};
 use crate::jobs::{self, Bench};
 use crate::processes::fleet::Fleet;
@@ -52,9 +52,24 @@ pub struct Options {
     pub speed: f64,
     /// What ids and choices follow from.
     pub seed: u64,
-    /// Where the git repository is kept, below `git/`, and the training data is taken from, below `data/`, if it has any. Without
-    /// it the repository ends with the run.
+    /// Where the git repository is kept, below `git/`, and the training data is taken from, below `data/`. Without it both end with
+    /// the run.
     pub data: Option<PathBuf>,
+}
+
+/// Where training data is put, and how much of it starts a training.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// The folder on this machine: what is copied into it is put.
+    pub folder: PathBuf,
+    /// The bucket that its files appear in.
+    pub bucket: String,
+    /// Below which prefix.
+    pub prefix: String,
+    /// How many new objects start a training; 0 if their number starts none.
+    pub threshold_objects: u64,
+    /// How many bytes of new objects do; 0 if they start none.
+    pub threshold_bytes: u64,
 }
 
 /// The local cloud, running. Dropping it ends its processes at once; [`stop`](Self::stop) waits for them.
@@ -66,6 +81,7 @@ pub struct Running {
     server: tokio::task::JoinHandle<()>,
     folder: tempfile::TempDir,
     workspace: PathBuf,
+    data: Option<Data>,
     ready_in: Duration,
 }
 
@@ -182,9 +198,8 @@ impl Running {
 
         progress("deploying the stack");
         let cloud = Cloud::deploy(stack, target, Timestamp::now(), options.seed)?;
-        let training_data = training_data(&workspace, options.data.as_deref())?;
         let mut running = Self::run(cloud, listener, &built, python, workspace, &options).await?;
-        running.shared.with(|cloud| put_training_data(cloud, &training_data))?;
+        running.open_data(options.data.as_deref())?;
         let standing = running.shared.repositories.standing().await?;
         running.shared.push(standing);
         running.ready_in = started.elapsed().saturating_sub(building);
@@ -257,8 +272,49 @@ impl Running {
             stop,
             folder,
             workspace,
+            data: None,
             ready_in: Duration::ZERO,
         })
+    }
+
+    /// Puts what is in the folder for training data, and from then on what is copied into it. A folder that is not there yet begins
+    /// with the sample data set.
+    fn open_data(&mut self, kept: Option<&Path>) -> anyhow::Result<()> {
+        let folder = std::path::absolute(kept.unwrap_or(self.folder.path()))?.join("data");
+        let Some(data) = self.shared.with(|cloud| data(cloud, folder)) else {
+            bail!("the stack has no function that knows where the training data is");
+        };
+        let shown = data.folder.display();
+        if !data.folder.is_dir() {
+            let sample = self.workspace.join("infra/model-repository/data");
+            copy_sample(&sample, &data.folder).with_context(|| format!("cannot put the sample data set to {shown}"))?;
+        }
+        let mut known = DropFolder::new(&data.prefix);
+        let found = drop_folder::find(&data.folder).with_context(|| format!("cannot read {shown}"))?;
+        let dropped = drop_folder::take(&mut known, &data.folder, found, true);
+        for (path, reason) in &dropped.refused {
+            eprintln!("{path} is not taken: {reason}");
+        }
+        self.shared.with(|cloud| {
+            for (key, content) in dropped.objects {
+                cloud.put_object(&data.bucket, &key, content)?;
+            }
+            Ok::<_, crate::cloud::ApiError>(())
+        })?;
+        tokio::spawn(watch_data(
+            Arc::clone(&self.shared),
+            data.clone(),
+            known,
+            self.stop.subscribe(),
+        ));
+        self.data = Some(data);
+        Ok(())
+    }
+
+    /// Where training data is put. A stack without a function that looks for it has none.
+    #[must_use]
+    pub fn data(&self) -> Option<&Data> {
+        self.data.as_ref()
     }
 
     /// Where everything is: `http://127.0.0.1:PORT`.
@@ -504,39 +560,55 @@ fn repository_names(stack: &Stack) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// What a person uploads once: the sample data set, or what stands in the data folder.
-fn training_data(workspace: &Path, data: Option<&Path>) -> anyhow::Result<Vec<(String, Bytes)>> {
-    let own = data.map(|data| data.join("data")).filter(|folder| folder.is_dir());
-    let is_sample = own.is_none();
-    let folder = own.unwrap_or_else(|| workspace.join("infra/model-repository/data"));
-    let mut files = Vec::new();
-    let names = jobs::archive::files(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for name in names {
-        if !is_sample || name.ends_with(".csv") {
-            let content = fs::read(folder.join(&name)).with_context(|| format!("cannot read {name}"))?;
-            files.push((format!("data/{name}"), Bytes::from(content)));
-        }
-    }
-    Ok(files)
+/// Where the functions say that training data is.
+fn data(cloud: &Cloud, folder: PathBuf) -> Option<Data> {
+    let environments = cloud
+        .functions()
+        .into_iter()
+        .filter_map(|function| cloud.function_environment(&function.name));
+    let environments: Vec<_> = environments.filter(|known| known.contains_key("DATA_PREFIX")).collect();
+    let of = |name: &str| environments.iter().find_map(|known| known.get(name)).cloned();
+    let threshold = |name: &str| of(name).and_then(|number| number.parse().ok()).unwrap_or_default();
+    Some(Data {
+        folder,
+        bucket: of("ARTIFACT_BUCKET")?,
+        prefix: of("DATA_PREFIX")?,
+        threshold_objects: threshold("DATA_THRESHOLD_OBJECTS"),
+        threshold_bytes: threshold("DATA_THRESHOLD_BYTES"),
+    })
 }
 
-fn put_training_data(cloud: &mut Cloud, files: &[(String, Bytes)]) -> anyhow::Result<()> {
-    let buckets = cloud
-        .stack()
-        .resources
-        .iter()
-        .filter(|resource| resource.kind == "AWS::S3::Bucket");
-    let buckets: Vec<String> = buckets.map(|bucket| bucket.physical_id.clone()).collect();
-    let [bucket] = buckets.as_slice() else {
-        bail!(
-            "the stack has {} buckets; the data set goes where there is one",
-            buckets.len()
-        );
-    };
-    for (key, content) in files {
-        cloud.put_object(bucket, key, content.clone())?;
+/// Puts the tables of the sample data set to a folder, which is made.
+fn copy_sample(sample: &Path, folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in jobs::archive::files(sample)? {
+        if name.ends_with(".csv") {
+            fs::copy(sample.join(&name), folder.join(&name))?;
+        }
     }
     Ok(())
+}
+
+/// Looks at the folder for training data again and again.
+async fn watch_data(shared: Arc<Shared>, data: Data, mut known: DropFolder, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(drop_folder::LOOK_EVERY) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        let folder = data.folder.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            // A folder that has gone, or can't be read just now, has nothing new in it.
+            let found = drop_folder::find(&folder).ok();
+            let dropped = found.map(|found| drop_folder::take(&mut known, &folder, found, false));
+            (known, dropped.unwrap_or_default())
+        });
+        let Ok((back, dropped)) = look.await else {
+            return;
+        };
+        known = back;
+        shared.with(|cloud| cloud.drop_data(&data.bucket, &data.prefix, dropped));
+    }
 }
 
 /// The memory that this process holds, in bytes, if the system tells.
@@ -550,6 +622,7 @@ pub fn memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http::Request;
     use http_body_util::{BodyExt, Full};
     use hyper_util::client::legacy::Client;
@@ -757,6 +830,99 @@ Resources:
         assert!((400..600).contains(&status), "{status}");
         let (status, _) = request(&running, "POST", "/endpoints/none/invocations", vec![0; 26 << 20]).await;
         assert_eq!(status, 413);
+        running.stop().await;
+    }
+
+    /// The front end around a bucket and a function that says where data is.
+    async fn with_data(place: &Path) -> Running {
+        const TEMPLATE: &str = r"
+Resources:
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: artifacts}}
+  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {}}}
+  Look:
+    Type: AWS::Lambda::Function
+    Properties:
+      FunctionName: look
+      Handler: bootstrap
+      Runtime: provided.al2023
+      Role: !GetAtt Role.Arn
+      Code: {Binary: look}
+      Environment: {Variables: {ARTIFACT_BUCKET: !Ref Bucket, DATA_PREFIX: in/data/, DATA_THRESHOLD_OBJECTS: 3}}
+";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            stack_name: STACK.to_owned(),
+            base_url: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
+        let cloud = Cloud::deploy(stack, target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
+        let options = Options {
+            port: 0,
+            speed: 1.0,
+            seed: 1,
+            data: Some(place.to_owned()),
+        };
+        let (python, workspace) = (binaries::python().unwrap(), binaries::workspace().unwrap());
+        let built = BTreeMap::from([("look".to_owned(), PathBuf::from("/bin/true"))]);
+        let mut running = Running::run(cloud, listener, &built, python, workspace, &options)
+            .await
+            .unwrap();
+        running.open_data(options.data.as_deref()).unwrap();
+        running
+    }
+
+    fn keys(running: &Running) -> Vec<String> {
+        let listed = call(running, Service::S3, "ListObjectsV2", &json!({"Bucket": "artifacts"}));
+        let objects = listed["Contents"].as_array().unwrap().iter();
+        objects
+            .map(|object| object["Key"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < until, "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn files_that_are_dropped_into_the_folder_become_objects() {
+        let place = tempfile::tempdir().unwrap();
+        let running = with_data(place.path()).await;
+        let data = running.data().unwrap().clone();
+        assert_eq!((data.threshold_objects, data.threshold_bytes), (3, 0));
+        assert_eq!(data.folder, place.path().join("data"));
+        // A folder that was not there begins with the sample, without its README.
+        assert_eq!(keys(&running), ["in/data/breast-cancer.csv"]);
+        fs::create_dir(data.folder.join("march")).unwrap();
+        fs::write(data.folder.join("march/a b.csv"), "1,2\n").unwrap();
+        fs::write(data.folder.join(".a.csv"), "hidden").unwrap();
+        let dropped = ["in/data/breast-cancer.csv", "in/data/march/a b.csv"];
+        until("the file does not become an object", || keys(&running) == dropped).await;
+        let told = || -> Vec<String> {
+            let news = running.happenings(0);
+            let news = news.iter().filter_map(crate::news::News::of);
+            news.map(|news| news.to_string()).collect()
+        };
+        assert_eq!(told(), ["data 1 new file (4 bytes) under in/data/"]);
+        // What goes stays in S3; what changes is put again.
+        fs::remove_file(data.folder.join("breast-cancer.csv")).unwrap();
+        fs::write(data.folder.join("march/a b.csv"), "1,2,3\n").unwrap();
+        until("the change is not seen", || told().len() == 2).await;
+        assert_eq!(told()[1], "data 1 changed file (6 bytes) under in/data/");
+        assert_eq!(keys(&running), dropped);
+        let object = json!({"Bucket": "artifacts", "Key": "in/data/march/a b.csv"});
+        assert_eq!(call(&running, Service::S3, "HeadObject", &object)["ContentLength"], 6);
+        running.stop().await;
+
+        // The next run begins with what the folder has.
+        let running = with_data(place.path()).await;
+        assert_eq!(keys(&running), ["in/data/march/a b.csv"]);
+        assert!(running.happenings(0).is_empty());
         running.stop().await;
     }
 

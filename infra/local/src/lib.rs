@@ -8,6 +8,7 @@
 pub mod binaries;
 pub mod cloud;
 pub mod demo;
+mod drop_folder;
 pub mod front;
 mod git;
 mod inbox;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use local::front::{self, Options, REGION, Running};
-use local::news::News;
+use local::front::{self, Data, Options, REGION, Running};
+use local::news::{News, size};
 use local::{binaries, demo};
 
 /// The release train on this machine: the stack of infra/template.yaml, the functions' real binaries, the model's real scripts and
@@ -54,9 +54,10 @@ enum Command {
         /// The port; 0 for any that is free
         #[arg(long, value_name = "P", default_value_t = 4566)]
         port: u16,
-        /// Keeps the git repository in DIR/git from run to run, and takes the training data from DIR/data if there is that folder
+        /// Keeps the git repository in DIR/git and the training data in DIR/data from run to run
         ///
-        /// A branch that is there at the start counts as pushed then. All else (S3, the registry, the endpoint, mails) starts
+        /// A branch that is there at the start counts as pushed then. Where there is no DIR/data, it begins with the sample data
+        /// set; what is copied into it is taken, at the start and later. All else (S3, the registry, the endpoint, mails) starts
         /// empty with every run.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
@@ -172,6 +173,10 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     }
     println!("inbox         {base}/inbox");
     println!("logs          {}", running.logs().display());
+    if let Some(data) = running.data() {
+        println!("data          {}", data.folder.display());
+        println!("              {}", what_data_does(data));
+    }
     println!("\nAny credentials will do:");
     println!("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}");
     println!("  aws --endpoint-url {base} sagemaker list-pipelines");
@@ -212,6 +217,25 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     eprintln!("stopping …");
     running.stop().await;
     ended
+}
+
+/// What comes of files that are copied into the folder for training data.
+fn what_data_does(data: &Data) -> String {
+    let Data {
+        bucket,
+        prefix,
+        threshold_objects: objects,
+        threshold_bytes,
+        ..
+    } = data;
+    let objects = (*objects > 0).then(|| format!("{objects} new objects"));
+    let bytes = (*threshold_bytes > 0).then(|| format!("{} of them", size(*threshold_bytes)));
+    let enough: Vec<String> = objects.into_iter().chain(bytes).collect();
+    let starts = match enough.as_slice() {
+        [] => "their number starts no training".to_owned(),
+        enough => format!("it takes {} for a training", enough.join(" or ")),
+    };
+    format!("files copied into it go to s3://{bucket}/{prefix}; {starts}")
 }
 
 /// Waits for Ctrl-C or a request to end.

@@ -1,5 +1,5 @@
-//! What happens to the code, in words for a person: pushes, builds, and what is said of a pull request; and what becomes of the
-//! reasons to train without a push.
+//! What happens to the code, in words for a person: pushes, builds, and what is said of a pull request; which data
+//! has come, and what becomes of the reasons to train without a push.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const CHARACTERS_MAX: usize = 400;
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Where it happened: `push`, `build`, `review`, `retrain`.
+    /// Where it happened: `push`, `build`, `review`, `data`, `retrain`.
     pub place: &'static str,
     /// What did. It has texts from outside in it.
     pub text: String,
@@ -93,6 +93,23 @@ impl News {
                 };
                 news("build", format!("{named}{text}"), good)
             }
+            ("s3", "data-dropped") => {
+                let count = |member: &str| data.get(member).and_then(Value::as_u64).unwrap_or_default();
+                let (new, changed) = (count("new"), count("changed"));
+                let what = match (new, changed) {
+                    (_, 0) => format!("{new} new"),
+                    (0, _) => format!("{changed} changed"),
+                    _ => format!("{new} new and {changed} changed"),
+                };
+                let files = if new + changed == 1 { "file" } else { "files" };
+                let size = size(count("bytes"));
+                news("data", format!("{what} {files} ({size}) under {}", of("prefix")), None)
+            }
+            ("s3", "data-refused") => news(
+                "data",
+                format!("{} is not taken: {}", of("path"), of("reason")),
+                Some(false),
+            ),
             ("lambda", "logged") => {
                 let started = of("execution").rsplit('/').next().unwrap_or_default();
                 let why = if started.is_empty() { of("reason") } else { started };
@@ -122,6 +139,25 @@ impl fmt::Display for News {
     }
 }
 
+/// A number of bytes as people say it: `3.1 kB`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+pub fn size(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if size < 999.95 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, larger);
+    }
+    if unit == "bytes" {
+        format!("{bytes} {unit}")
+    } else {
+        format!("{size:.1} {unit}")
+    }
+}
+
 /// Without control characters: texts from outside could write anything on the terminal with them.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
@@ -141,6 +177,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (3100, "3.1 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (2_500_000_000, "2.5 GB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
 
     #[test]
     fn the_code_is_told_of_in_words() {
@@ -262,6 +313,31 @@ mod tests {
                 Some("retrain for data: no training is started: 2 new objects, 40 B; it takes 3 objects"),
             ),
             ("lambda", "failed", json!({"error": "e"}), None),
+            (
+                "s3",
+                "data-dropped",
+                json!({"new": 2, "changed": 0, "bytes": 3100, "prefix": "data/"}),
+                Some("data 2 new files (3.1 kB) under data/"),
+            ),
+            (
+                "s3",
+                "data-dropped",
+                json!({"new": 0, "changed": 1, "bytes": 10, "prefix": "data/"}),
+                Some("data 1 changed file (10 bytes) under data/"),
+            ),
+            (
+                "s3",
+                "data-dropped",
+                json!({"new": 1, "changed": 1, "bytes": 10, "prefix": "data/"}),
+                Some("data 1 new and 1 changed files (10 bytes) under data/"),
+            ),
+            (
+                "s3",
+                "data-refused",
+                json!({"path": "a\nb", "reason": "its name has control characters"}),
+                Some("data a b is not taken: its name has control characters"),
+            ),
+            ("s3", "lost", json!({}), None),
         ] {
             let happening = Happening {
                 time: "2026-03-02T09:00:00Z".parse().unwrap(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{ApiError, Caller, Cloud, iam};
+use crate::drop_folder::Dropped;
 use crate::template::{Resource, TemplateError};
 
 /// The service's state: buckets by name.
@@ -118,6 +119,28 @@ impl Cloud {
         store(self, bucket, key, content, None)
             .map(|_| ())
             .ok_or_else(no_such_bucket)
+    }
+
+    /// Puts what was dropped into the folder for training data, and notes it.
+    pub(crate) fn drop_data(&mut self, bucket: &str, prefix: &str, dropped: Dropped) {
+        let Dropped {
+            objects,
+            changed,
+            refused,
+        } = dropped;
+        let bytes: usize = objects.iter().map(|(_, content)| content.len()).sum();
+        let new = objects.len() - changed;
+        let comes = !objects.is_empty();
+        for (key, content) in objects {
+            put(self, bucket, &key, content);
+        }
+        if comes {
+            let data = json!({"new": new, "changed": changed, "bytes": bytes, "prefix": prefix});
+            self.note("s3", bucket, "data-dropped", data);
+        }
+        for (path, reason) in refused {
+            self.note("s3", bucket, "data-refused", json!({"path": path, "reason": reason}));
+        }
     }
 }
 
