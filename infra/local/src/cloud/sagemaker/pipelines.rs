@@ -399,6 +399,11 @@ pub(super) fn list_versions(cloud: &Cloud, input: &Value) -> Result<Value, ApiEr
 pub(super) fn start(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError> {
     refuse(input, &["SelectiveExecutionConfig", "MlflowExperimentName"])?;
     let pipeline = find(cloud, text(input, "PipelineName"))?;
+    if input.get("RoleArn").is_some() {
+        return Err(ApiError::validation(
+            "RoleArn can't be specified for a pipeline that you created: its executions use the pipeline's role.",
+        ));
+    }
     let token = text(input, "ClientRequestToken").to_owned();
     if let Some(arn) = pipeline.tokens.get(&token) {
         return Ok(json!({"PipelineExecutionArn": arn}));
@@ -424,7 +429,7 @@ pub(super) fn start(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError>
         pipeline: pipeline.name.clone(),
         pipeline_arn: pipeline.arn.clone(),
         version: number,
-        role: text_if_any(input, "RoleArn").unwrap_or_else(|| pipeline.role.clone()),
+        role: pipeline.role.clone(),
         parallel: input
             .get("ParallelismConfiguration")
             .or(pipeline.parallel.as_ref())

@@ -517,6 +517,95 @@ fn starting_is_idempotent_and_pins_a_version() {
 }
 
 #[test]
+fn parameters_are_those_of_the_version_that_is_asked_for() {
+    let mut cloud = cloud();
+    let mut declares = parallel();
+    create(&mut cloud, &declares);
+    declares["Parameters"] = json!([{"Name": "DataFrom", "Type": "String", "DefaultValue": ""}]);
+    let update = json!({"PipelineName": "churn-train", "PipelineDefinition": declares.to_string()});
+    assert_eq!(ok(&mut cloud, "UpdatePipeline", &update)["PipelineVersionId"], 2);
+    let input = |digit: u8, version: Option<u8>| {
+        let mut input = json!({"PipelineName": "churn-train", "ClientRequestToken": format!("{TOKEN}{digit}"),
+            "PipelineParameters": [{"Name": "DataFrom", "Value": "2026-03-02T09:00:00Z"}]});
+        if let Some(version) = version {
+            input["PipelineVersionId"] = version.into();
+        }
+        input
+    };
+    let found = refused(&mut cloud, "StartPipelineExecution", &input(1, Some(1)));
+    assert!(found.contains("no parameter `DataFrom`"), "{found}");
+    for version in [Some(2), None] {
+        let arn = ok(&mut cloud, "StartPipelineExecution", &input(2, version))["PipelineExecutionArn"].clone();
+        let shown = ok(
+            &mut cloud,
+            "ListPipelineParametersForExecution",
+            &json!({"PipelineExecutionArn": arn}),
+        );
+        let expected = json!([{"Name": "DataFrom", "Value": "2026-03-02T09:00:00Z"}]);
+        assert_eq!(shown["PipelineParameters"], expected);
+    }
+    // A refusal uses no token up, and starts nothing.
+    let error = call(&mut cloud, "StartPipelineExecution", &input(3, Some(9))).unwrap_err();
+    assert_eq!(error.code, "ResourceNotFound");
+    let listed = |cloud: &mut Cloud| {
+        let answer = ok(cloud, "ListPipelineExecutions", &json!({"PipelineName": "churn-train"}));
+        answer["PipelineExecutionSummaries"].as_array().unwrap().len()
+    };
+    assert_eq!(listed(&mut cloud), 1);
+    ok(&mut cloud, "StartPipelineExecution", &input(1, Some(2)));
+    assert_eq!(listed(&mut cloud), 2);
+}
+
+#[test]
+fn a_repeated_token_answers_with_the_first_execution_whatever_else_is_asked() {
+    let mut cloud = cloud();
+    create(&mut cloud, &definition());
+    let first = start(&mut cloud, &json!({"PipelineExecutionDescription": "first"}));
+    for extra in [
+        json!({"PipelineExecutionDescription": "second"}),
+        json!({"PipelineParameters": [{"Name": "Colour", "Value": "red"}]}),
+        json!({"PipelineVersionId": 9}),
+    ] {
+        assert_eq!(start(&mut cloud, &extra), first, "{extra}");
+    }
+    assert_eq!(execution(&mut cloud, &first)["PipelineExecutionDescription"], "first");
+}
+
+#[test]
+fn executions_are_listed_a_hundred_at_a_time() {
+    let mut cloud = cloud();
+    create(&mut cloud, &parallel());
+    let started: Vec<String> = (0..230)
+        .map(|number| {
+            start(
+                &mut cloud,
+                &json!({"ClientRequestToken": format!("{TOKEN}{number:03}")}),
+            )
+        })
+        .collect();
+    let mut input =
+        json!({"PipelineName": "churn-train", "MaxResults": 100, "SortBy": "CreationTime", "SortOrder": "Descending"});
+    let mut listed = Vec::new();
+    for expected in [100, 100, 30] {
+        let answer = ok(&mut cloud, "ListPipelineExecutions", &input);
+        let page: Vec<String> = list_of(&answer, "PipelineExecutionSummaries")
+            .map(|summary| text(summary, "PipelineExecutionArn").to_owned())
+            .collect();
+        assert_eq!(
+            (page.len(), answer.get("NextToken").is_some()),
+            (expected, expected == 100)
+        );
+        listed.extend(page);
+        input["NextToken"] = answer["NextToken"].clone();
+    }
+    listed.reverse();
+    assert_eq!(listed, started);
+    input["NextToken"] = Value::Null;
+    input["MaxResults"] = 101.into();
+    assert!(call(&mut cloud, "ListPipelineExecutions", &input).is_err());
+}
+
+#[test]
 fn wrong_input_is_refused() {
     let mut cloud = cloud();
     create(&mut cloud, &definition());
@@ -563,6 +652,11 @@ fn wrong_input_is_refused() {
             json!({"PipelineName": name, "ClientRequestToken": other, "PipelineParameters":
             [{"Name": "Epochs", "Value": "1"}, {"Name": "Epochs", "Value": "2"}]}),
             "passed twice",
+        ),
+        (
+            "StartPipelineExecution",
+            json!({"PipelineName": name, "ClientRequestToken": other, "RoleArn": role}),
+            "RoleArn can't be specified",
         ),
     ] {
         let found = refused(&mut cloud, operation, &input);
