@@ -30,6 +30,8 @@ pub(crate) struct Names {
     pub(crate) approvers: Vec<String>,
     /// The bucket that has the data.
     pub(crate) bucket: String,
+    /// Where in the bucket.
+    pub(crate) data_prefix: String,
     /// All of the stack's pipelines.
     pub(crate) pipelines: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Names {
                 .map(|address| address.trim().to_owned())
                 .collect(),
             bucket: of_kind("AWS::S3::Bucket").next().context("the stack has no bucket")?,
+            data_prefix: parameter("DataPrefix")?,
             pipelines: of_kind("AWS::CodePipeline::Pipeline").collect(),
         })
     }
@@ -69,6 +72,11 @@ impl Names {
     /// The pipeline that approves and deploys.
     pub(crate) fn release(&self) -> String {
         format!("{}-release", self.model)
+    }
+
+    /// The function that starts trainings without a push.
+    pub(crate) fn retrain(&self) -> String {
+        format!("{}-retrain", self.model)
     }
 
     /// The beginning of the names of a version's endpoint configurations.
@@ -99,6 +107,8 @@ pub(crate) struct Training {
     pub(crate) status: String,
     /// What made it start.
     pub(crate) trigger: String,
+    /// How many new objects made it start, where they did.
+    pub(crate) new_objects: Option<u64>,
     /// The commit that it trains.
     pub(crate) commit: Option<String>,
     /// The package that it registered.
@@ -135,6 +145,7 @@ pub(crate) fn training(cloud: &mut Cloud, arn: &str) -> Option<Training> {
         arn: arn.to_owned(),
         status: text(&described, "/PipelineExecutionStatus").to_owned(),
         trigger: text(&lineage, "/trigger").to_owned(),
+        new_objects: text(&lineage, "/evidence/newObjects").parse().ok(),
         commit: lineage.get("commit").and_then(Value::as_str).map(str::to_owned),
         package: registered.map(str::to_owned),
     })

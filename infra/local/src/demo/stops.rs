@@ -590,27 +590,55 @@ fn bounded(run: &mut Run<'_>, version: u64, alarm: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Puts a file of new data, as whoever labels it does.
+fn drop_off(world: &World<'_>, (name, content): (String, String)) -> anyhow::Result<()> {
+    let (bucket, prefix) = (&world.names.bucket, &world.names.data_prefix);
+    world
+        .cloud()
+        .put_object(bucket, &format!("{prefix}{name}"), Bytes::from(content))?;
+    world
+        .console
+        .say(&format!("        {name} is put to s3://{bucket}/{prefix}"));
+    Ok(())
+}
+
 /// Stop 6.
 async fn data(run: &mut Run<'_>, tale: &mut Tale) -> anyhow::Result<()> {
     let world = run.world;
     let before = serving(tale)?;
-    for (name, content) in world.story.new_data()? {
-        let key = format!("data/{name}");
-        world
-            .cloud()
-            .put_object(&world.names.bucket, &key, Bytes::from(content))?;
-        world
-            .console
-            .say(&format!("        {name} is put to s3://{}/data/", world.names.bucket));
+    let threshold = world.cloud().stack().parameters.get("DataThresholdObjects").cloned();
+    let enough: usize = threshold
+        .and_then(|threshold| threshold.parse().ok())
+        .filter(|enough| *enough > 0)
+        .context("no DataThresholdObjects to reach")?;
+    let mut files = world.story.new_data(enough)?;
+    let last = files.pop().context("there is no new data")?;
+    let few = files.len();
+    for file in files {
+        drop_off(world, file)?;
     }
+    if few > 0 {
+        // The function has looked once it says what it found.
+        let words = format!("{few} new objects, ");
+        let looked = |happening: &Happening| {
+            let reason = happening.data.get("reason").and_then(|reason| reason.as_str())?;
+            let says = happening.subject == world.names.retrain() && happening.what == "logged";
+            (says && reason.starts_with(&words)).then(|| reason.to_owned())
+        };
+        let what = format!("{} has counted {few} new objects", world.names.retrain());
+        let reason = run.happened(&what, USUAL, looked).await?;
+        run.check(!run.has_training(), &format!("too few for a training: {reason}"));
+    }
+    drop_off(world, last)?;
     let training = run.trained().await?;
     let version = run
         .version()
         .with_context(|| format!("the training ended as {}", training.status))?;
     run.check(
-        training.trigger == "data",
+        training.trigger == "data" && training.new_objects == Some(enough as u64),
         &format!(
-            "new data alone made a training start: v{version} with accuracy {:.4}",
+            "{} new objects alone made a training start, as its description says: v{version} with accuracy {:.4}",
+            training.new_objects.unwrap_or_default(),
             run.accuracy()
         ),
     );

@@ -89,26 +89,37 @@ impl Story {
         Ok((push, self.workspace.join(REPOSITORY)))
     }
 
-    /// The new data of stop 6: file names and content.
+    /// The new data of stop 6, as so many files: names and content.
     ///
     /// # Errors
-    /// Where a file can't be read, or there is none.
-    pub(crate) fn new_data(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-        let folder = self.workspace.join(STORY).join("6-new-data");
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "csv") {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                files.push((name, fs::read(&path).with_context(|| path.display().to_string())?));
-            }
-        }
-        if files.is_empty() {
-            bail!("{} holds no CSV file", folder.display());
-        }
-        files.sort();
-        Ok(files)
+    /// Where it can't be read, or has fewer rows.
+    pub(crate) fn new_data(&self, parts: usize) -> anyhow::Result<Vec<(String, String)>> {
+        let path = self.workspace.join(STORY).join("6-new-data/part-0002.csv");
+        let table = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let split = split("part-0002", &table, parts);
+        split.with_context(|| format!("{} can't be made {parts} files", path.display()))
     }
+}
+
+/// A table as several, each with its heading, whose names and rows are in the table's order; nothing where it has fewer rows.
+fn split(name: &str, table: &str, parts: usize) -> Option<Vec<(String, String)>> {
+    let mut lines = table.lines();
+    let heading = lines.next()?;
+    let mut rows: Vec<&str> = lines.collect();
+    let mut tables = Vec::new();
+    for part in 0..parts {
+        // The rows that are left, shared evenly among the parts that are left.
+        let count = rows.len().div_ceil(parts - part);
+        if count == 0 {
+            return None;
+        }
+        let rest = rows.split_off(count.min(rows.len()));
+        let content = std::iter::once(heading).chain(std::mem::replace(&mut rows, rest));
+        let content: String = content.flat_map(|line| [line, "\n"]).collect();
+        let width = parts.to_string().len();
+        tables.push((format!("{name}-{:0width$}.csv", part + 1), content));
+    }
+    Some(tables)
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
@@ -225,6 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_split_evenly_and_in_order() {
+        let table = "a,b\n1,1\n2,2\n3,3\n4,4\n";
+        for (parts, expected) in [
+            (1, Some(&["1,1\n2,2\n3,3\n4,4\n"][..])),
+            (3, Some(&["1,1\n2,2\n", "3,3\n", "4,4\n"])),
+            (4, Some(&["1,1\n", "2,2\n", "3,3\n", "4,4\n"])),
+            (5, None),
+        ] {
+            let tables = split("part", table, parts);
+            let expected = expected.map(|expected| -> Vec<(String, String)> {
+                let tables = expected.iter().enumerate();
+                tables
+                    .map(|(part, rows)| (format!("part-{}.csv", part + 1), format!("a,b\n{rows}")))
+                    .collect()
+            });
+            assert_eq!(tables, expected, "{parts}");
+        }
+        let tables = split("part", &format!("a\n{}", "1\n".repeat(20)), 12).unwrap();
+        assert_eq!(
+            (tables[0].0.as_str(), tables[11].0.as_str()),
+            ("part-01.csv", "part-12.csv")
+        );
+        assert_eq!(split("part", "", 1), None);
+    }
+
+    #[test]
     fn the_story_is_complete() {
         let story = Story::load(&workspace()).unwrap();
         for stop in [2, 3, 4, 5, 7, 8] {
@@ -235,7 +272,8 @@ mod tests {
         }
         assert!(story.push(6).is_err());
         assert!(story.first().unwrap().1.join("buildspec.yml").is_file());
-        assert!(!story.new_data().unwrap().is_empty());
+        assert_eq!(story.new_data(3).unwrap().len(), 3);
+        assert!(story.new_data(1000).is_err());
         assert!(story.requests.len() >= 20 && story.requests.iter().all(|request| [0, 1].contains(&request.label)));
         assert!(
             story

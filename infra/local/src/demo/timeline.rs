@@ -545,6 +545,17 @@ mod tests {
             [say("package-approval"), say("package-approval"), say("package-updated")],
             [2, 0, 0]
         );
+        let mut say = |reason: &str| {
+            let data = json!({"trigger": "data", "message": "no training is started", "reason": reason});
+            told(&mut teller, "lambda", "tumour-retrain", "logged", data)
+        };
+        let said = [say("2 of 3"), say("2 of 3"), say("running"), say("2 of 3")];
+        assert_eq!(said.each_ref().map(Vec::len), [1, 0, 1, 1]);
+        assert!(
+            said[0][0].contains("retrain   for data: no training is started: 2 of 3"),
+            "{:?}",
+            said[0]
+        );
     }
 
     #[test]

@@ -138,15 +138,22 @@ impl<'a> World<'a> {
         limit: SignedDuration,
         mut look: impl FnMut(&mut Cloud) -> Option<T>,
     ) -> anyhow::Result<T> {
+        self.until_seen(what, limit, || look(&mut self.cloud())).await
+    }
+
+    /// The same for what is not seen in the cloud itself, which is not locked meanwhile.
+    async fn until_seen<T>(
+        &self,
+        what: &str,
+        limit: SignedDuration,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> anyhow::Result<T> {
         let (began, start) = (Instant::now(), self.cloud().now());
         loop {
-            let now = {
-                let mut cloud = self.cloud();
-                if let Some(seen) = look(&mut cloud) {
-                    return Ok(seen);
-                }
-                cloud.now()
-            };
+            if let Some(seen) = look() {
+                return Ok(seen);
+            }
+            let now = self.cloud().now();
             if now.duration_since(start) > limit && began.elapsed() > WALL_MIN {
                 bail!("not seen within {} minutes: {what}", limit.as_mins());
             }
@@ -247,6 +254,23 @@ impl<'a> Run<'a> {
     /// What happened since the release began.
     pub(crate) fn happenings(&self) -> Vec<Happening> {
         self.world.running.happenings(self.happenings)
+    }
+
+    /// Waits until something happens, or has happened since the release began.
+    pub(crate) async fn happened<T>(
+        &self,
+        what: &str,
+        limit: SignedDuration,
+        find: impl Fn(&Happening) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let look = || self.happenings().iter().find_map(&find);
+        self.world.until_seen(what, limit, look).await
+    }
+
+    /// Whether a training has begun since the release began.
+    pub(crate) fn has_training(&self) -> bool {
+        let trainings = observe::trainings(&mut self.world.cloud(), &self.world.names.model);
+        trainings.iter().any(|arn| !self.trainings.contains(arn))
     }
 
     /// How the traffic of a version shifted: from when on it had which share.
