@@ -133,8 +133,8 @@ fn an_event_that_is_not_understood_is_tried_again_and_then_kept() {
     let function = format!("{}-request-approval", world.model());
     assert_eq!(
         world.cloud().invocations().get(&function),
-        Some(&3),
-        "once, and two retries"
+        Some(&4),
+        "by its schedule; once, and two retries"
     );
     let letters = world.cloud().dead_letters();
     assert_eq!(letters.len(), 1);
