@@ -628,6 +628,13 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             Ok(json!({}))
         }
         "PutMetricData" => {
+            // Before anything is written: a value that were counted once instead of often would be a wrong one.
+            for member in ["Counts", "StatisticValues"] {
+                if list("MetricData").iter().any(|datum| datum.get(member).is_some()) {
+                    let message = format!("the local cloud takes no {member} of a metric; send the values");
+                    return Err(ApiError::new("InvalidParameterCombination", message));
+                }
+            }
             for datum in list("MetricData") {
                 let name = datum.get("MetricName").and_then(Value::as_str).unwrap_or_default();
                 let dimensions = datum

@@ -346,3 +346,20 @@ fn statistics_are_of_periods_from_the_start_on() {
     );
     assert_eq!(listed["Metrics"], json!([]));
 }
+
+#[test]
+fn what_a_metric_does_not_take_is_refused_before_anything_is_written() {
+    let mut cloud = deploy(TEMPLATE).unwrap();
+    let good = json!({"MetricName": "m", "Value": 1.0});
+    for member in [
+        json!({"MetricName": "m", "Values": [1.0], "Counts": [3.0]}),
+        json!({"MetricName": "m", "StatisticValues": {"SampleCount": 1.0, "Sum": 1.0, "Minimum": 1.0, "Maximum": 1.0}}),
+    ] {
+        let input = json!({"Namespace": "test", "MetricData": [good, member]});
+        assert_eq!(
+            refused(&mut cloud, "PutMetricData", &input),
+            "InvalidParameterCombination"
+        );
+    }
+    assert_eq!(sum(&cloud, "test", "m", &[]).1, 0);
+}
