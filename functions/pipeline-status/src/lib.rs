@@ -195,8 +195,7 @@ where
     if package.metadata.contains_key(key::GATE) || package.outcome().is_some() {
         return Ok(());
     }
-    let own = format!(":pipeline/{}/execution/", settings.model);
-    if package.generated_by.as_deref().is_some_and(|by| by.contains(&own)) {
+    if package.own_execution(&settings.model).is_some() {
         tracing::info!(version = arn.label(), "the end of its execution will judge it");
         return Ok(());
     }

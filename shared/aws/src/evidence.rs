@@ -126,9 +126,8 @@ pub async fn lineage_of(
     package: &ModelPackage,
     trainings: &impl ReadTrainings,
 ) -> Result<Lineage, AwsError> {
-    // Whoever registers a version may name anything there; the role reads the model's own executions alone.
-    let own = format!(":pipeline/{model}/execution/");
-    let Some(arn) = package.generated_by.as_deref().filter(|arn| arn.contains(&own)) else {
+    // The role reads the model's own executions alone.
+    let Some(arn) = package.own_execution(model) else {
         return Ok(package.lineage());
     };
     match trainings.execution(arn).await {

@@ -96,8 +96,8 @@ pub struct Count {
     pages: u32,
     /// Whether this look began its round itself, and so knows all of it.
     fresh: bool,
-    /// What a round found that ended in this look.
-    whole: Option<Arrived>,
+    /// Whether a round has ended in this look.
+    ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Count {
             progress,
             pages: 0,
             fresh,
-            whole: None,
+            ended: false,
         };
         count.stop_where_enough();
         count
@@ -178,7 +178,7 @@ impl Count {
                 Reads::End => self.reads = Reads::Round,
                 Reads::Round | Reads::Nothing => {
                     // The round has seen everything that the end has, and what came in between.
-                    self.whole = Some(self.progress.round.arrived);
+                    self.ended = true;
                     self.progress.end = Some(std::mem::take(&mut self.progress.round));
                     self.reads = Reads::Nothing;
                 }
@@ -207,14 +207,14 @@ impl Count {
     /// Whether what has arrived was counted to the end in this look; otherwise there may be more.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.fresh && self.whole.is_some()
+        self.fresh && self.ended
     }
 
     /// What the next look has to know; nothing where this one read the prefix from its first object to its last, or came to the
     /// threshold before its pages were used up.
     #[must_use]
     pub fn keep(&self) -> Option<&Progress> {
-        let kept = !self.fresh || (self.whole.is_none() && self.pages >= PAGES_MAX);
+        let kept = !self.fresh || (!self.ended && self.pages >= PAGES_MAX);
         kept.then_some(&self.progress)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::lineage::{Lineage, Trigger};
-use crate::names::{ModelPackageArn, ReleaseId};
+use crate::names::{ModelName, ModelPackageArn, ReleaseId};
 
 /// The keys of the customer metadata that the train writes on a model package. SageMaker takes up to 50 pairs, keys of up to 128
 /// and values of up to 256 characters.
@@ -235,6 +235,13 @@ impl ModelPackage {
     #[must_use]
     pub fn trained_seconds(&self) -> Option<u64> {
         self.metadata.get(key::TRAINED_SECONDS)?.parse().ok()
+    }
+
+    /// The execution of the model's own pipeline that registered it, by its ARN. Whoever registers a version may name anything there.
+    #[must_use]
+    pub fn own_execution(&self, model: &ModelName) -> Option<&str> {
+        let own = format!(":pipeline/{model}/execution/");
+        self.generated_by.as_deref().filter(|arn| arn.contains(&own))
     }
 
     /// Why the version was trained, as far as its metadata tells.
