@@ -188,27 +188,42 @@ where
     Ok(())
 }
 
-/// Publishes a notice, unless that was told before, as a tag of the endpoint says.
-async fn tell_once<R, E, A, B, N>(
+/// What people are told, as it is noted in a tag of the endpoint.
+struct Told {
+    key: &'static str,
+    what: String,
+}
+
+impl Told {
+    fn new(key: &'static str, what: &str) -> Self {
+        let what = metadata_value(what);
+        Self { key, what }
+    }
+}
+
+/// Whether that was told before.
+async fn was_told<R, E: ReadTags, A, B, N>(
     settings: &Settings,
     ports: &Ports<'_, R, E, A, B, N>,
-    (key, what): (&'static str, &str),
-    notice: &Notice,
-) -> Result<(), anyhow::Error>
-where
-    E: ReadTags + WriteTags,
-    N: Publish,
-{
+    told: &Told,
+) -> Result<bool, anyhow::Error> {
     let arn = settings.group.endpoint_arn(settings.model.as_str());
-    let what = metadata_value(what);
-    if ports.endpoints.tags(&arn).await?.get(key) == Some(&what) {
-        tracing::info!(what, "told before");
-        return Ok(());
-    }
-    // Told first and noted then: who dies in between tells again, but nobody stays untold.
+    let before = ports.endpoints.tags(&arn).await?.get(told.key) == Some(&told.what);
+    tracing::info!(what = told.what, before, "whether it was told before");
+    Ok(before)
+}
+
+/// Tells, and notes that it was told. In that order: who dies in between tells again, but nobody stays untold.
+async fn tell<R, E: WriteTags, A, B, N: Publish>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, A, B, N>,
+    told: &Told,
+    notice: &Notice,
+) -> Result<(), anyhow::Error> {
     let topic = &settings.notices_topic_arn;
     ports.notices.publish(topic, notice, &BTreeMap::new()).await?;
-    ports.endpoints.tag(&arn, key, &what).await?;
+    let arn = settings.group.endpoint_arn(settings.model.as_str());
+    ports.endpoints.tag(&arn, told.key, &told.what).await?;
     Ok(())
 }
 
@@ -267,7 +282,19 @@ where
 {
     let model = &settings.model;
     let config = changed.endpoint_config_name.as_deref().unwrap_or("unknown");
-    let reason = changed.failure_reason.as_deref().unwrap_or("SageMaker gives no reason");
+    // As it is now, rather than as a late event has it.
+    let known = endpoint.and_then(|endpoint| endpoint.failure_reason.as_deref());
+    let known = known.or(changed.failure_reason.as_deref());
+    let reason = known.unwrap_or("SageMaker gives no reason");
+    let coming = endpoint
+        .and_then(|endpoint| endpoint.pending.as_ref())
+        .map_or("", |pending| pending.config.as_str());
+    // That a reason came to be known is news.
+    let unexplained = if known.is_some() { "" } else { " unexplained" };
+    let told = Told::new(tag::TOLD_STATE, &format!("{trouble:?} {config} {coming}{unexplained}"));
+    if was_told(settings, ports, &told).await? {
+        return Ok(());
+    }
     tracing::info!(?trouble, config, reason, "the endpoint is in trouble");
     let (subject, text) = match trouble {
         Trouble::RollingBack => (
@@ -283,24 +310,15 @@ where
             "A failed endpoint can only be deleted: delete it, and retry the Deploy stage of the release pipeline.",
         ),
     };
-    let pending = endpoint.and_then(|endpoint| endpoint.pending.as_ref());
     if let Some(endpoint) = endpoint.filter(|_| trouble == Trouble::RollingBack) {
-        let reason = endpoint.failure_reason.as_deref().or(changed.failure_reason.as_deref());
         // Late, and over: then the release itself has read it, or the next update has erased it.
-        if let Some(((version, release), reason)) = deploying(settings, endpoint).zip(reason) {
+        if let Some(((version, release), reason)) = deploying(settings, endpoint).zip(known) {
             mark(settings, ports, version, (key::FAILURE, of_release(release, reason))).await?;
         }
     }
-    let coming = pending.map_or("", |pending| pending.config.as_str());
     let body = format!("{text}\n\nEndpoint configuration: {config}\nReason: {reason}\n");
     let notice = Notice::new(&format!("[signalbox] {model} {subject}"), body);
-    tell_once(
-        settings,
-        ports,
-        (tag::TOLD_STATE, &format!("{trouble:?} {config} {coming}")),
-        &notice,
-    )
-    .await
+    tell(settings, ports, &told, &notice).await
 }
 
 /// What is known of the configuration that serves that version.
@@ -382,7 +400,10 @@ where
             let subject = format!("[signalbox] {model} alarm {name}: look at the endpoint");
             // Events tell whole seconds, alarms thousandths.
             let what = format!("{name} {} {}", fired.as_second(), endpoint.config);
-            tell_once(settings, ports, (tag::TOLD_ALARM, &what), &Notice::new(&subject, body)).await?;
+            let told = Told::new(tag::TOLD_ALARM, &what);
+            if !was_told(settings, ports, &told).await? {
+                tell(settings, ports, &told, &Notice::new(&subject, body)).await?;
+            }
         }
         Reaction::Leave(reason) => tracing::info!(alarm = name, reason, "nothing to do"),
     }

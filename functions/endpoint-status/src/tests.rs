@@ -261,7 +261,13 @@ async fn each_trouble_is_told_once_by_its_event_or_by_the_sweep() {
                 world.handle(event).await.unwrap();
             }
             assert_eq!(world.notices().len(), 1, "{status:?} {:?}", world.notices());
+            // A sweep over what was told writes nothing any more.
             let kept = world.metadata(7).get(key::FAILURE).cloned();
+            let written = world.packages.get(&arn(7)).unwrap();
+            world.write(7, &[]);
+            world.handle(SWEEP).await.unwrap();
+            assert!(world.metadata(7).is_empty() && world.notices().len() == 1);
+            world.packages.put(written);
             assert_eq!(kept.is_some(), status == Status::RollingBack, "{kept:?}");
             // Another release comes to the same end.
             world.change(|endpoint| {
