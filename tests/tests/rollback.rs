@@ -86,7 +86,7 @@ fn back_on_2(world: &mut World, reason: &str) {
 #[test]
 fn by_the_command_line() {
     let mut world = three();
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     back_on_2(&mut world, "a person asked for it");
 }
 
@@ -175,7 +175,7 @@ fn scaling_does_not_prolong_the_guard_time() {
 #[test]
 fn an_alarm_after_a_rollback_is_told_and_goes_no_further_back() {
     let mut world = three();
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_mins(2)).unwrap();
     world.set_alarm(ALARM, "ALARM").unwrap();
@@ -183,7 +183,7 @@ fn an_alarm_after_a_rollback_is_told_and_goes_no_further_back() {
     assert_eq!((world.serving(), executions(&world).len()), (Some(2), 1));
     mail_with(&world, "look at the endpoint");
     // Asked for a second time, whatever serves may not be what is meant; named, it is.
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     world.run_for(SignedDuration::from_mins(30)).unwrap();
     assert_eq!(world.serving(), Some(2));
     assert!(mail_with(&world, "ROLLBACK FAILED").contains("name=Undoes,value=2"));
@@ -233,7 +233,7 @@ fn while_another_version_takes_over_it_waits_and_then_finds_nothing_to_take_back
 #[test]
 fn a_version_that_was_taken_back_is_released_again_by_a_person() {
     let mut world = three();
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     world.until_outcome(3, "rolled-back").unwrap();
     world.run_for(SignedDuration::from_hours(3)).unwrap();
     assert_eq!(world.serving(), Some(2), "by itself it is not tried again");
@@ -249,7 +249,7 @@ fn a_version_that_was_taken_back_is_released_again_by_a_person() {
 fn the_first_version_has_none_before_it() {
     let mut world = World::new(5).unwrap().without_traffic();
     release(&mut world, 0.9, 1);
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     world.run_for(SignedDuration::from_mins(30)).unwrap();
     assert_eq!(world.serving(), Some(1));
     let body = mail_with(&world, "ROLLBACK FAILED");
@@ -281,7 +281,7 @@ fn what_served_long_ago_is_cleared_away() {
     assert_eq!(versions, ["v3", "v4"]);
     assert_eq!(names("ListModels", "Models", "ModelName"), ["tumour-v3", "tumour-v4"]);
     // And what is left is enough to go back.
-    start_rollback(&world, &json!([]));
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
     world.until_outcome(4, "rolled-back").unwrap();
     assert_eq!(world.serving(), Some(3));
 }

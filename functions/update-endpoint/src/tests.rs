@@ -474,6 +474,11 @@ async fn wrong_parameters_fail_the_job() {
             "the variable Undoes is wrong: `the last one` is neither `serving` nor the number of a version",
         ),
         (
+            text(json!({"release": RELEASE, "undoes": "nothing"})),
+            wrong,
+            "the variable Undoes is wrong: it names nothing to take back",
+        ),
+        (
             text(json!({"release": RELEASE, "undoes": ""})),
             wrong,
             "the variable Undoes is wrong",

@@ -35,6 +35,13 @@ impl FromStr for Undoes {
         if text == "serving" {
             return Ok(Self::Serving);
         }
+        // The pipeline's default: CodePipeline starts every pipeline once when it is created, and that must take nothing back.
+        if text == "nothing" {
+            return Err(
+                "it names nothing to take back: start the pipeline with `serving`, or the number of a version"
+                    .to_owned(),
+            );
+        }
         let version = text.strip_prefix('v').unwrap_or(text).parse().ok();
         version
             .filter(|version| *version > 0)
@@ -191,6 +198,7 @@ mod tests {
             ("7", Some(Undoes::Version(7))),
             ("v7", Some(Undoes::Version(7))),
             ("0", None),
+            ("nothing", None),
             ("", None),
             ("seven", None),
         ] {

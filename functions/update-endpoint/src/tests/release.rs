@@ -197,7 +197,7 @@ async fn the_mail_about_the_deployment_says_how_to_take_it_back() {
                 "Served before: v6",
                 "Strategy: canary",
                 "The endpoint configuration is churn-v7-01234567.",
-                "aws codepipeline start-pipeline-execution --name churn-rollback",
+                "aws codepipeline start-pipeline-execution --name churn-rollback --variables name=Undoes,value=serving",
             ],
         );
         let link = body

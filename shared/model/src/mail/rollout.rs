@@ -81,7 +81,9 @@ pub fn deployed(
         text.link(link);
         text.line("Or by the command line, which does it at once:");
         text.blank();
-        text.link(&format!("aws codepipeline start-pipeline-execution --name {pipeline}"));
+        text.link(&format!(
+            "aws codepipeline start-pipeline-execution --name {pipeline} --variables name=Undoes,value=serving"
+        ));
     }
     text.notice(&format!("[signalbox] {model} v{version} deployed"))
 }
