@@ -17,6 +17,7 @@ use crate::template::{Stack, Target, TemplateError};
 pub mod effect;
 mod error;
 
+pub(crate) mod appconfig;
 pub(crate) mod applicationautoscaling;
 pub(crate) mod cloudwatch;
 pub(crate) mod codebuild;
@@ -186,6 +187,7 @@ impl Cloud {
         };
         for resource in &stack.resources {
             let deploy = match resource.kind.split("::").nth(1).unwrap_or_default() {
+                "AppConfig" => appconfig::deploy,
                 "CloudWatch" => cloudwatch::deploy,
                 "CodeBuild" => codebuild::deploy,
                 "CodeCommit" => codecommit::deploy,

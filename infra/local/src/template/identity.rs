@@ -198,6 +198,16 @@ impl Maker<'_> {
                 let arn = format!("arn:aws:cloudwatch::{account}:dashboard/{name}");
                 Identity::new(name).with_hidden_arn(arn)
             }
+            "AWS::AppConfig::Application" => {
+                let id = self.letters(7).to_lowercase();
+                Identity::new(id.clone()).with("ApplicationId", id)
+            }
+            "AWS::AppConfig::ConfigurationProfile" => {
+                let id = self.letters(7).to_lowercase();
+                Identity::new(id.clone()).with("ConfigurationProfileId", id)
+            }
+            // The first: another deployment is another cloud.
+            "AWS::AppConfig::HostedConfigurationVersion" => Identity::new("1").with("VersionNumber", "1"),
             "AWS::Logs::LogGroup" => {
                 let name = self.name("LogGroupName", 512)?;
                 let arn = self.arn("logs", &format!("log-group:{name}:*"));
