@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::delivery::{self, Next, RetryPolicy};
 use super::{ApiError, Caller, Cloud, codepipeline, lambda, sns, sqs};
 use crate::pattern::Pattern;
 use crate::template::{Resource, TemplateError};
@@ -38,8 +39,8 @@ struct Target {
     input: Option<String>,
     input_transformer: Option<InputTransformer>,
     dead_letter_config: Option<DeadLetterConfig>,
-    #[serde(rename = "RetryPolicy")]
-    _retry: Option<Value>,
+    #[serde(default)]
+    retry_policy: RetryPolicy,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -72,6 +73,21 @@ struct RuleProperties {
 pub(crate) enum Timer {
     /// Delivery of an event: the bus is asynchronous, so that nobody who puts an event is in the midst of something when it arrives.
     Deliver(Box<Value>),
+    /// A delivery that failed is tried again.
+    Retry(Box<Delivery>),
+}
+
+/// An event on its way to one target of a rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    rule_arn: String,
+    target: Target,
+    event: Value,
+    since: Timestamp,
+    /// How many tries were made before.
+    retries: u32,
+    /// What the last try failed with.
+    error: Option<ApiError>,
 }
 
 /// Deploys one resource of the stack.
@@ -89,6 +105,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         if service == "codepipeline" && target.role_arn.is_none() {
             return Err(resource.wrong(format!("the target `{}` needs a RoleArn", target.id)));
         }
+        target.retry_policy.check(resource)?;
         for path in target
             .input_transformer
             .iter()
@@ -160,38 +177,95 @@ fn deliver(cloud: &mut Cloud, event: &Value) {
     let targets: Vec<(String, Target)> = matching
         .flat_map(|rule| rule.targets.iter().map(|target| (rule.arn.clone(), target.clone())))
         .collect();
+    let since = cloud.now();
     for (rule_arn, target) in targets {
-        let input = input(&target, event);
-        let service = target.arn.split(':').nth(2).unwrap_or_default();
-        let done = match service {
-            "lambda" => lambda::invoke_async(cloud, &target.arn, input),
-            "codepipeline" => codepipeline::start_from_event(cloud, &target.arn),
-            // The topic's subscribers see the JSON text, a string with its quotation marks.
-            "sns" => sns::publish_as_service(cloud, &target.arn, None, &input.to_string()),
-            _ => {
-                sqs::send(cloud, &target.arn, &input.to_string(), json!({}));
-                Ok(())
-            }
+        let delivery = Delivery {
+            rule_arn,
+            target,
+            event: event.clone(),
+            since,
+            retries: 0,
+            error: None,
         };
-        if let Err(error) = done {
-            cloud.note(
-                "events",
-                &rule_arn,
-                "delivery-failed",
-                json!({"target": target.arn, "error": error.to_string()}),
-            );
-            if let Some(queue) = &target.dead_letter_config {
-                let attribute = |value: &str| json!({"DataType": "String", "StringValue": value});
-                let attributes = json!({
-                    "RULE_ARN": attribute(&rule_arn),
-                    "TARGET_ARN": attribute(&target.arn),
-                    "ERROR_CODE": attribute(&error.code),
-                    "ERROR_MESSAGE": attribute(&error.message),
-                });
-                sqs::send(cloud, &queue.arn, &event.to_string(), attributes);
-            }
-        }
+        attempt(cloud, delivery);
     }
+}
+
+/// Tries to invoke the target.
+fn attempt(cloud: &mut Cloud, delivery: Delivery) {
+    let result = invoke(cloud, &delivery);
+    settle(cloud, delivery, result);
+}
+
+fn invoke(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
+    let Delivery { target, event, .. } = delivery;
+    delivery::reach(cloud, &target.arn)?;
+    let input = input(target, event);
+    match target.arn.split(':').nth(2).unwrap_or_default() {
+        "lambda" => lambda::invoke_async(cloud, &target.arn, input),
+        "codepipeline" => codepipeline::start_from_event(cloud, &target.arn),
+        // The topic's subscribers see the JSON text, a string with its quotation marks.
+        "sns" => sns::publish_as_service(cloud, &target.arn, None, &input.to_string()),
+        _ if sqs::exists(cloud, &target.arn) => {
+            sqs::send(cloud, &target.arn, &input.to_string(), json!({}));
+            Ok(())
+        }
+        _ => Err(sqs::missing()),
+    }
+}
+
+/// What comes of a try: a failed one is made again by the target's retry policy, unless nothing but a person can help, and is a dead
+/// letter at the end, as <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html> has it.
+fn settle(cloud: &mut Cloud, delivery: Delivery, result: Result<(), ApiError>) {
+    let Err(error) = result else {
+        return;
+    };
+    let data = json!({"target": delivery.target.arn, "error": error.to_string(), "retries": delivery.retries});
+    cloud.note("events", &delivery.rule_arn, "delivery-failed", data);
+    let next = delivery
+        .target
+        .retry_policy
+        .next(delivery.retries, delivery.since, cloud.now());
+    let in_vain = matches!(error_code(&error), "NO_PERMISSIONS" | "NO_RESOURCE");
+    let delivery = Delivery {
+        error: Some(error),
+        ..delivery
+    };
+    match next {
+        _ if in_vain => give_up(cloud, &delivery, None),
+        Next::Wait(wait) => cloud.after(wait, super::Timer::Events(Timer::Retry(Box::new(delivery)))),
+        Next::GiveUp(exhausted) => give_up(cloud, &delivery, Some(exhausted)),
+    }
+}
+
+/// What a dead letter calls a target's error.
+fn error_code(error: &ApiError) -> &'static str {
+    let code = error.code.as_str();
+    if code.starts_with("AccessDenied") || code == "AuthorizationError" || error.status == 403 {
+        "NO_PERMISSIONS"
+    } else if code.ends_with("NotFoundException") || code.ends_with("NonExistentQueue") || error.status == 404 {
+        "NO_RESOURCE"
+    } else if code.contains("Throttl") || code.starts_with("TooManyRequests") || error.status == 429 {
+        "THROTTLING"
+    } else {
+        "ERROR_FROM_TARGET"
+    }
+}
+
+fn give_up(cloud: &mut Cloud, delivery: &Delivery, exhausted: Option<&str>) {
+    let Some(queue) = &delivery.target.dead_letter_config else {
+        return;
+    };
+    let error = delivery.error.as_ref();
+    let attributes = delivery::attributes(&[
+        ("RULE_ARN", Some(&delivery.rule_arn)),
+        ("TARGET_ARN", Some(&delivery.target.arn)),
+        ("ERROR_CODE", error.map(error_code)),
+        ("ERROR_MESSAGE", error.map(|error| error.message.as_str())),
+        ("EXHAUSTED_RETRY_CONDITION", exhausted),
+        ("RETRY_ATTEMPTS", Some(&delivery.retries.to_string())),
+    ]);
+    sqs::send(cloud, &queue.arn, &delivery.event.to_string(), attributes);
 }
 
 fn input(target: &Target, event: &Value) -> Value {
@@ -360,6 +434,14 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
     match timer {
         Timer::Deliver(event) => deliver(cloud, &event),
+        Timer::Retry(delivery) => {
+            if delivery.target.retry_policy.is_over(delivery.since, cloud.now()) {
+                give_up(cloud, &delivery, Some("MaximumEventAgeInSeconds"));
+            } else {
+                let retries = delivery.retries + 1;
+                attempt(cloud, Delivery { retries, ..*delivery });
+            }
+        }
     }
 }
 
@@ -381,7 +463,7 @@ mod tests {
                 input_template: template.into(),
             }),
             dead_letter_config: None,
-            _retry: None,
+            retry_policy: RetryPolicy::default(),
         };
         let event = json!({"detail": {"who": "a \"b\"\n"}});
         for (template, expected) in [
@@ -392,6 +474,65 @@ mod tests {
             ),
         ] {
             assert_eq!(input(&target(template), &event), expected, "{template}");
+        }
+    }
+
+    const RULE: &str = r#"
+Resources:
+  Look:
+    Type: AWS::Lambda::Function
+    Properties: {FunctionName: look, Handler: bootstrap, Runtime: provided.al2023, Role: r, Code: {Binary: look}}
+  Dead: {Type: AWS::SQS::Queue, Properties: {QueueName: dead}}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      Name: all
+      EventPattern: {source: [test]}
+      Targets:
+        - Id: look
+          Arn: !GetAtt Look.Arn
+          RetryPolicy: {MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 3600}
+          DeadLetterConfig: {Arn: !GetAtt Dead.Arn}
+"#;
+
+    #[test]
+    fn dead_letters_say_what_was_tried() {
+        const LOOK: &str = "arn:aws:lambda:eu-west-1:123456789012:function:look";
+        let by_count = Some("MaximumRetryAttempts");
+        for (code, seconds, expected) in [
+            ("TooManyRequestsException", 7, ("THROTTLING", "3", by_count)),
+            ("ServiceException", 7, ("ERROR_FROM_TARGET", "3", by_count)),
+            ("ResourceNotFoundException", 0, ("NO_RESOURCE", "0", None)),
+            ("AccessDeniedException", 0, ("NO_PERMISSIONS", "0", None)),
+        ] {
+            let mut cloud = crate::cloud::testing::deploy(RULE).unwrap();
+            let start = cloud.now();
+            cloud.break_deliveries(LOOK, ApiError::new(code, "in order to see"));
+            put(&mut cloud, "test", "Test", Vec::new(), json!({"n": 1}));
+            if seconds > 0 {
+                cloud.advance(start + SignedDuration::from_secs(seconds - 1));
+                assert!(cloud.dead_letters().is_empty(), "{code}");
+            }
+            cloud.advance(start + SignedDuration::from_secs(seconds));
+            let letters = cloud.dead_letters();
+            let [letter] = letters.as_slice() else {
+                panic!("{code}: {letters:?}")
+            };
+            let attribute = |name: &str| letter["attributes"][name]["StringValue"].as_str();
+            let said = (
+                attribute("ERROR_CODE").unwrap(),
+                attribute("RETRY_ATTEMPTS").unwrap(),
+                attribute("EXHAUSTED_RETRY_CONDITION"),
+            );
+            assert_eq!(said, expected, "{code}");
+            assert_eq!(attribute("ERROR_MESSAGE"), Some("in order to see"));
+            assert_eq!(attribute("TARGET_ARN"), Some(LOOK));
+            assert_eq!(
+                attribute("RULE_ARN"),
+                Some("arn:aws:events:eu-west-1:123456789012:rule/all")
+            );
+            let event: Value = serde_json::from_str(letter["body"].as_str().unwrap()).unwrap();
+            assert_eq!(event["detail"], json!({"n": 1}), "the event itself");
         }
     }
 }

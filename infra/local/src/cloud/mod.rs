@@ -23,6 +23,7 @@ pub(crate) mod cloudwatch;
 pub(crate) mod codebuild;
 pub(crate) mod codecommit;
 pub(crate) mod codepipeline;
+pub(crate) mod delivery;
 pub(crate) mod events;
 pub(crate) mod iam;
 pub(crate) mod kms;
@@ -142,6 +143,7 @@ pub struct Cloud {
     pub(crate) codebuild: codebuild::State,
     pub(crate) codecommit: codecommit::State,
     pub(crate) codepipeline: codepipeline::State,
+    pub(crate) delivery: delivery::State,
     pub(crate) events: events::State,
     pub(crate) iam: iam::State,
     pub(crate) kms: kms::State,
@@ -175,6 +177,7 @@ impl Cloud {
             codebuild: codebuild::State::default(),
             codecommit: codecommit::State::default(),
             codepipeline: codepipeline::State::default(),
+            delivery: delivery::State::default(),
             events: events::State::default(),
             iam: iam::State::default(),
             kms: kms::State::default(),

@@ -14,7 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Cloud, lambda};
+use super::delivery::{self, Next, RetryPolicy};
+use super::{ApiError, Cloud, lambda, sqs};
 use crate::template::{Resource, TemplateError};
 
 /// The service's state.
@@ -48,10 +49,15 @@ struct Target {
     #[serde(rename = "RoleArn")]
     _role_arn: String,
     input: Option<String>,
-    #[serde(rename = "RetryPolicy")]
-    _retry: Option<Value>,
-    #[serde(rename = "DeadLetterConfig")]
-    _dead_letters: Option<Value>,
+    #[serde(default)]
+    retry_policy: RetryPolicy,
+    dead_letter_config: Option<DeadLetterConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DeadLetterConfig {
+    arn: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +84,22 @@ struct FlexibleTimeWindow {
 pub(crate) enum Timer {
     /// A schedule falls due at that time.
     Due(String, Timestamp),
+    /// A delivery that failed is tried again.
+    Retry(Box<Delivery>),
+}
+
+/// What is delivered each time that a schedule falls due.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    schedule: String,
+    schedule_arn: String,
+    target: Target,
+    due: Timestamp,
+    execution: String,
+    /// How many tries were made before.
+    retries: u32,
+    /// What the last try failed with.
+    error: Option<ApiError>,
 }
 
 /// Deploys one resource of the stack.
@@ -94,6 +116,13 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     }
     if properties.target.arn.split(':').nth(2) != Some("lambda") {
         return Err(resource.unsupported(format!("the target {}", properties.target.arn)));
+    }
+    properties.target.retry_policy.check(resource)?;
+    let queue = properties.target.dead_letter_config.as_ref();
+    if let Some(DeadLetterConfig { arn }) = queue
+        && arn.split(':').nth(2) != Some("sqs")
+    {
+        return Err(resource.wrong(format!("the dead-letter queue `{arn}` is no queue of SQS")));
     }
     let timezone = properties.schedule_expression_timezone.as_deref().unwrap_or("UTC");
     let recurrence = recurrence(&properties.schedule_expression, timezone).map_err(|reason| resource.wrong(reason))?;
@@ -208,31 +237,112 @@ fn set_timer(cloud: &mut Cloud, name: &str, due: Option<Timestamp>) {
 
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
-    let Timer::Due(name, due) = timer;
+    match timer {
+        Timer::Due(name, due) => on_due(cloud, name, due),
+        Timer::Retry(delivery) => {
+            if delivery.target.retry_policy.is_over(delivery.due, cloud.now()) {
+                give_up(cloud, &delivery, "MaximumEventAgeInSeconds");
+            } else {
+                let retries = delivery.retries + 1;
+                attempt(cloud, Delivery { retries, ..*delivery });
+            }
+        }
+    }
+}
+
+fn on_due(cloud: &mut Cloud, name: String, due: Timestamp) {
     let Some(schedule) = cloud.scheduler.schedules.get(&name) else {
         return;
     };
-    let (target, arn) = (schedule.target.clone(), schedule.arn.clone());
+    let (target, schedule_arn) = (schedule.target.clone(), schedule.arn.clone());
     // From when it was due, not from when it was seen to: nothing adds up.
     let next = schedule.recurrence.after(due);
-    let time = Timestamp::from_second(due.as_second()).unwrap_or(due);
     let execution = cloud.uuid();
-    let input = target.input.unwrap_or_else(|| "{}".to_owned());
-    let input = input
-        .replace("<aws.scheduler.scheduled-time>", &time.to_string())
-        .replace("<aws.scheduler.schedule-arn>", &arn)
-        .replace("<aws.scheduler.execution-id>", &execution)
-        .replace("<aws.scheduler.attempt-number>", "1");
-    let payload = serde_json::from_str(&input).unwrap_or(Value::String(input));
-    if let Err(error) = lambda::invoke_async(cloud, &target.arn, payload) {
-        cloud.note(
-            "scheduler",
-            &name,
-            "delivery-failed",
-            json!({"error": error.to_string()}),
-        );
-    }
     set_timer(cloud, &name, next);
+    let delivery = Delivery {
+        schedule: name,
+        schedule_arn,
+        target,
+        due,
+        execution,
+        retries: 0,
+        error: None,
+    };
+    attempt(cloud, delivery);
+}
+
+impl Delivery {
+    fn scheduled_time(&self) -> Timestamp {
+        Timestamp::from_second(self.due.as_second()).unwrap_or(self.due)
+    }
+
+    /// What the target is given, with the keywords of
+    /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html> replaced.
+    fn input(&self) -> String {
+        let input = self.target.input.clone().unwrap_or_else(|| "{}".to_owned());
+        input
+            .replace("<aws.scheduler.scheduled-time>", &self.scheduled_time().to_string())
+            .replace("<aws.scheduler.schedule-arn>", &self.schedule_arn)
+            .replace("<aws.scheduler.execution-id>", &self.execution)
+            .replace("<aws.scheduler.attempt-number>", &(self.retries + 1).to_string())
+    }
+}
+
+/// Tries to invoke the target.
+fn attempt(cloud: &mut Cloud, delivery: Delivery) {
+    let result = invoke(cloud, &delivery);
+    settle(cloud, delivery, result);
+}
+
+fn invoke(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
+    delivery::reach(cloud, &delivery.target.arn)?;
+    let input = delivery.input();
+    let payload = serde_json::from_str(&input).unwrap_or(Value::String(input));
+    lambda::invoke_async(cloud, &delivery.target.arn, payload)
+}
+
+/// What comes of a try: a failed one is made again by the target's retry policy, and is a dead letter when that is exhausted.
+fn settle(cloud: &mut Cloud, delivery: Delivery, result: Result<(), ApiError>) {
+    let Err(error) = result else {
+        return;
+    };
+    let data = json!({"error": error.to_string(), "retries": delivery.retries});
+    cloud.note("scheduler", &delivery.schedule, "delivery-failed", data);
+    let policy = &delivery.target.retry_policy;
+    let next = policy.next(delivery.retries, delivery.due, cloud.now());
+    let delivery = Delivery {
+        error: Some(error),
+        ..delivery
+    };
+    match next {
+        Next::Wait(wait) => cloud.after(wait, super::Timer::Scheduler(Timer::Retry(Box::new(delivery)))),
+        Next::GiveUp(exhausted) => give_up(cloud, &delivery, exhausted),
+    }
+}
+
+/// Sends what could not be delivered to the dead-letter queue, with the attributes of
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html>.
+fn give_up(cloud: &mut Cloud, delivery: &Delivery, exhausted: &str) {
+    let data = json!({"exhausted": exhausted, "retries": delivery.retries});
+    cloud.note("scheduler", &delivery.schedule, "given-up", data);
+    let Some(queue) = &delivery.target.dead_letter_config else {
+        return;
+    };
+    let error = delivery.error.as_ref();
+    let attributes = delivery::attributes(&[
+        ("SCHEDULE_ARN", Some(&delivery.schedule_arn)),
+        ("TARGET_ARN", Some(&delivery.target.arn)),
+        ("EXECUTION_ID", Some(&delivery.execution)),
+        ("SCHEDULED_TIME", Some(&delivery.scheduled_time().to_string())),
+        ("ERROR_CODE", error.map(|error| error.code.as_str())),
+        ("ERROR_MESSAGE", error.map(|error| error.message.as_str())),
+        ("RETRY_ATTEMPTS", Some(&delivery.retries.to_string())),
+        ("EXHAUSTED_RETRY_CONDITION", Some(exhausted)),
+        ("IS_PAYLOAD_TRUNCATED", Some("false")),
+    ]);
+    // The call that could not be made.
+    let body = json!({"FunctionName": delivery.target.arn, "InvocationType": "Event", "Payload": delivery.input()});
+    sqs::send(cloud, &queue.arn, &body.to_string(), attributes);
 }
 
 #[cfg(test)]
@@ -413,6 +523,112 @@ Resources:
         }
         let expected = (0..=14).map(|n| (start + SignedDuration::from_mins(15 * n)).to_string());
         assert_eq!(times, expected.collect::<Vec<_>>());
+    }
+
+    const EVERY_DAY: &str = r#"
+Resources:
+  Look:
+    Type: AWS::Lambda::Function
+    Properties: {FunctionName: look, Handler: bootstrap, Runtime: provided.al2023, Role: !GetAtt Role.Arn, Code: {Binary: look}, Timeout: 30}
+  Role:
+    Type: AWS::IAM::Role
+    Properties: {AssumeRolePolicyDocument: {}}
+  Dead:
+    Type: AWS::SQS::Queue
+    Properties: {QueueName: dead}
+  Every:
+    Type: AWS::Scheduler::Schedule
+    Properties:
+      Name: every
+      ScheduleExpression: rate(1 day)
+      FlexibleTimeWindow: {Mode: "OFF"}
+      Target:
+        Arn: !GetAtt Look.Arn
+        RoleArn: !GetAtt Role.Arn
+        Input: '{"attempt": "<aws.scheduler.attempt-number>"}'
+        RetryPolicy: POLICY
+        DeadLetterConfig: {Arn: !GetAtt Dead.Arn}
+"#;
+
+    const LOOK: &str = "arn:aws:lambda:eu-west-1:123456789012:function:look";
+
+    fn broken(policy: &str) -> Result<Cloud, TemplateError> {
+        let mut cloud = crate::cloud::testing::deploy(&EVERY_DAY.replace("POLICY", policy))?;
+        cloud.break_deliveries(LOOK, ApiError::new("TooManyRequestsException", "Rate Exceeded."));
+        Ok(cloud)
+    }
+
+    #[test]
+    fn what_cant_be_delivered_is_tried_again_and_then_a_dead_letter() {
+        for (policy, retries, exhausted, seconds) in [
+            ("{MaximumRetryAttempts: 2}", "2", "MaximumRetryAttempts", 3),
+            ("{MaximumRetryAttempts: 0}", "0", "MaximumRetryAttempts", 0),
+            ("{MaximumEventAgeInSeconds: 60}", "5", "MaximumEventAgeInSeconds", 60),
+        ] {
+            let mut cloud = broken(policy).unwrap();
+            let start = cloud.now();
+            if seconds > 0 {
+                cloud.advance(start + SignedDuration::from_secs(seconds - 1));
+                assert!(cloud.dead_letters().is_empty(), "{policy}");
+            }
+            cloud.advance(start + SignedDuration::from_secs(seconds));
+            let letters = cloud.dead_letters();
+            let [letter] = letters.as_slice() else {
+                panic!("{policy}: {letters:?}")
+            };
+            let attribute = |name: &str| letter["attributes"][name]["StringValue"].as_str().unwrap().to_owned();
+            assert_eq!(
+                (attribute("RETRY_ATTEMPTS"), attribute("EXHAUSTED_RETRY_CONDITION")),
+                (retries.to_owned(), exhausted.to_owned()),
+                "{policy}"
+            );
+            assert_eq!(attribute("ERROR_CODE"), "TooManyRequestsException");
+            assert_eq!(attribute("ERROR_MESSAGE"), "Rate Exceeded.");
+            assert_eq!(attribute("SCHEDULED_TIME"), "2026-03-02T09:00:00Z");
+            assert_eq!(attribute("TARGET_ARN"), LOOK);
+            assert!(attribute("SCHEDULE_ARN").ends_with(":schedule/default/every"));
+            assert_eq!(attribute("IS_PAYLOAD_TRUNCATED"), "false");
+            assert_eq!(attribute("EXECUTION_ID").len(), 36);
+            let body: Value = serde_json::from_str(letter["body"].as_str().unwrap()).unwrap();
+            assert_eq!(
+                (body["FunctionName"].as_str(), body["InvocationType"].as_str()),
+                (Some(LOOK), Some("Event"))
+            );
+            assert!(cloud.take_effects().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_mended_in_time_is_invoked() {
+        let mut cloud = broken("{}").unwrap();
+        let start = cloud.now();
+        cloud.advance(start + SignedDuration::from_mins(5));
+        cloud.mend_deliveries(LOOK);
+        cloud.advance(start + SignedDuration::from_hours(23));
+        let effects = cloud.take_effects();
+        let [Effect::Invoke(invoke)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        // At 0, 1, 3, 7, 15, 31, 63, 127, 255 seconds in vain.
+        assert_eq!(invoke.payload, json!({"attempt": "10"}));
+        assert!(cloud.dead_letters().is_empty());
+    }
+
+    #[test]
+    fn retry_policies_have_bounds() {
+        for (policy, words) in [
+            (
+                "{MaximumRetryAttempts: 186}",
+                "MaximumRetryAttempts 186 is not 0 to 185",
+            ),
+            ("{MaximumEventAgeInSeconds: 59}", "59 is not 60 to 86400"),
+            ("{MaximumEventAgeInSeconds: 86401}", "86401 is not 60 to 86400"),
+            ("{MaximumRetryAttempts: many}", "`many` is not a whole number"),
+            ("{Retries: 1}", "unknown field `Retries`"),
+        ] {
+            let error = broken(policy).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -91,6 +91,18 @@ pub(crate) fn send(cloud: &mut Cloud, queue_arn: &str, body: &str, attributes: V
     );
 }
 
+/// Whether there is a queue of that ARN.
+pub(crate) fn exists(cloud: &Cloud, queue_arn: &str) -> bool {
+    let name = queue_arn.rsplit(':').next().unwrap_or_default();
+    cloud.sqs.queues.contains_key(name)
+}
+
+/// The error for a queue that is not there.
+pub(crate) fn missing() -> ApiError {
+    let message = "The specified queue does not exist.";
+    ApiError::new("AWS.SimpleQueueService.NonExistentQueue", message)
+}
+
 impl Cloud {
     /// The messages in all queues: what could not be handled or delivered.
     #[must_use]
@@ -105,10 +117,6 @@ impl Cloud {
 /// Answers one call.
 pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: &Value) -> Result<Value, ApiError> {
     let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default();
-    let missing = || {
-        let message = "The specified queue does not exist.";
-        ApiError::new("AWS.SimpleQueueService.NonExistentQueue", message)
-    };
     let queue = |cloud: &Cloud, name: &str| {
         cloud
             .sqs
