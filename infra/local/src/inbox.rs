@@ -1,4 +1,4 @@
-//! The inbox: the mails that would have been sent, as pages.
+//! The inbox: the mails that would have been sent, and what chat channels would have been told, as pages.
 
 use std::fmt::Write;
 
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 
+use crate::cloud::ChatPost;
 use crate::cloud::effect::Mail;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;\
@@ -15,15 +16,15 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;mar
                      @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#151515}pre{background:#202020}\
                      th,td{border-color:#444}a{color:#79b8ff}}";
 
-/// The page for what comes after `/inbox`: the list, newest first, or the mail of a number.
-pub(crate) fn page(mails: &[Mail], path: &str, json: bool) -> Response<Bytes> {
+/// The page for what comes after `/inbox`: the list, newest first, the mail of a number, or `chat`.
+pub(crate) fn page(mails: &[Mail], posts: &[ChatPost], path: &str, json: bool) -> Response<Bytes> {
     let which = path.trim_matches('/');
-    if which.is_empty() {
-        return if json {
-            as_json(&mails)
-        } else {
-            html(StatusCode::OK, "Inbox", &list(mails))
-        };
+    match which {
+        "" if json => return as_json(&mails),
+        "" => return html(StatusCode::OK, "Inbox", &(chat_link(posts) + &list(mails))),
+        "chat" if json => return as_json(&posts),
+        "chat" => return html(StatusCode::OK, "Chat", &chat(posts)),
+        _ => {}
     }
     match mails.iter().find(|mail| mail.number.to_string() == which) {
         Some(mail) if json => as_json(mail),
@@ -99,8 +100,53 @@ fn one(mail: &Mail) -> String {
     )
 }
 
+fn chat_link(posts: &[ChatPost]) -> String {
+    match posts.len() {
+        0 => String::new(),
+        1 => "<p><a href=\"/inbox/chat\">1 chat post</a></p>\n".to_owned(),
+        count => format!("<p><a href=\"/inbox/chat\">{count} chat posts</a></p>\n"),
+    }
+}
+
+/// The posts, newest first. Their markdown is shown as it is, but for its links.
+fn chat(posts: &[ChatPost]) -> String {
+    let mut page = "<p><a href=\"/inbox\">Inbox</a></p>\n".to_owned();
+    if posts.is_empty() {
+        page.push_str("<p>Nothing was posted yet.</p>");
+    }
+    for post in posts.iter().rev() {
+        let title = post.title.as_deref().unwrap_or("(no title)");
+        // Writing to a String can't fail.
+        let _ = write!(
+            page,
+            "<h2>{}</h2>\n<p>To {} ({}), {}</p>\n<pre>{}</pre>\n",
+            linked(title),
+            escape(&post.configuration),
+            escape(&post.platform),
+            escape(&shown(post.time)),
+            linked(&post.description)
+        );
+        if !post.next_steps.is_empty() {
+            let steps: String = post
+                .next_steps
+                .iter()
+                .map(|step| format!("<li>{}</li>\n", linked(step)))
+                .collect();
+            let _ = write!(page, "<p>Next steps</p>\n<ul>\n{steps}</ul>\n");
+        }
+        if !post.keywords.is_empty() {
+            let _ = writeln!(page, "<p>Keywords: {}</p>", escape(&post.keywords.join(", ")));
+        }
+    }
+    page
+}
+
 fn time(mail: &Mail) -> String {
-    mail.time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    shown(mail.time)
+}
+
+fn shown(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 fn escape(text: &str) -> String {
@@ -129,7 +175,7 @@ fn linked(text: &str) -> String {
     {
         let (before, from) = rest.split_at(at);
         let end = from
-            .find(|c: char| c.is_whitespace() || "<>\"'`".contains(c))
+            .find(|c: char| c.is_whitespace() || "<>\"'`|".contains(c))
             .unwrap_or(from.len());
         let (address, _) = from.split_at(end);
         // What ends the sentence is none of the address.
@@ -185,6 +231,11 @@ mod tests {
             ("http://x<script>", format!("{}&lt;script&gt;", link("http://x"))),
             ("javascript:alert(1)", "javascript:alert(1)".to_owned()),
             ("http://", link("http://")),
+            // As Slack writes one.
+            (
+                "<https://x|the page>",
+                format!("&lt;{}|the page&gt;", link("https://x")),
+            ),
         ] {
             assert_eq!(linked(body), expected, "{body}");
         }
@@ -193,15 +244,15 @@ mod tests {
     #[test]
     fn pages() {
         let mails = [mail(1, "First", "one"), mail(2, "<b>Second</b>", "two http://x")];
-        let list = text(&page(&mails, "", false));
+        let list = text(&page(&mails, &[], "", false));
         assert!(
             list.find("Second").unwrap() < list.find("First").unwrap(),
             "newest first"
         );
         assert!(!list.contains("<b>") && list.contains("2026-01-02 03:04:05 UTC"));
-        let json: serde_json::Value = serde_json::from_slice(page(&mails, "/", true).body()).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(page(&mails, &[], "/", true).body()).unwrap();
         assert_eq!(json[1]["number"], 2);
-        let one = page(&mails, "/2", false);
+        let one = page(&mails, &[], "/2", false);
         assert!(text(&one).contains("<a href=\"http://x\""));
         assert!(
             one.headers()[CONTENT_SECURITY_POLICY]
@@ -209,8 +260,59 @@ mod tests {
                 .unwrap()
                 .starts_with("default-src 'none'")
         );
-        assert_eq!(page(&mails, "/3", false).status(), 404);
-        assert_eq!(page(&mails, "/../x", false).status(), 404);
-        assert!(text(&page(&[], "", false)).contains("No mail yet"));
+        assert_eq!(page(&mails, &[], "/3", false).status(), 404);
+        assert_eq!(page(&mails, &[], "/../x", false).status(), 404);
+        assert!(text(&page(&[], &[], "", false)).contains("No mail yet"));
+    }
+
+    #[test]
+    fn chat_posts_are_shown_in_full_and_escaped() {
+        let post = |number: usize, title: Option<&str>| ChatPost {
+            number,
+            time: "2026-01-02T03:04:05Z".parse().unwrap(),
+            configuration: "<team>".to_owned(),
+            platform: "Slack".to_owned(),
+            topic_arn: "arn:aws:sns:t".to_owned(),
+            title: title.map(str::to_owned),
+            description: "*v3* <script>alert(1)</script> <https://x/3|serves>".to_owned(),
+            next_steps: vec!["Look at http://y".to_owned(), "<b>".to_owned()],
+            keywords: vec!["release".to_owned(), "\"".to_owned()],
+            thread_id: None,
+        };
+        let posts = [post(1, None), post(2, Some("Released & <i>served</i>"))];
+        let page_of = |path: &str, json: bool| page(&[], &posts, path, json);
+        assert!(text(&page_of("", false)).contains("<a href=\"/inbox/chat\">2 chat posts</a>"));
+        let json: serde_json::Value = serde_json::from_slice(page_of("/chat", true).body()).unwrap();
+        assert_eq!(json[1]["title"], "Released & <i>served</i>");
+        let shown = text(&page_of("chat", false));
+        let shown = shown
+            .split_once("</h1>")
+            .unwrap()
+            .1
+            .split_once("\n</body>")
+            .unwrap()
+            .0
+            .trim();
+        insta::assert_snapshot!(shown, @r#"
+        <p><a href="/inbox">Inbox</a></p>
+        <h2>Released &amp; &lt;i&gt;served&lt;/i&gt;</h2>
+        <p>To &lt;team&gt; (Slack), 2026-01-02 03:04:05 UTC</p>
+        <pre>*v3* &lt;script&gt;alert(1)&lt;/script&gt; &lt;<a href="https://x/3" rel="noopener noreferrer">https://x/3</a>|serves&gt;</pre>
+        <p>Next steps</p>
+        <ul>
+        <li>Look at <a href="http://y" rel="noopener noreferrer">http://y</a></li>
+        <li>&lt;b&gt;</li>
+        </ul>
+        <p>Keywords: release, &quot;</p>
+        <h2>(no title)</h2>
+        <p>To &lt;team&gt; (Slack), 2026-01-02 03:04:05 UTC</p>
+        <pre>*v3* &lt;script&gt;alert(1)&lt;/script&gt; &lt;<a href="https://x/3" rel="noopener noreferrer">https://x/3</a>|serves&gt;</pre>
+        <p>Next steps</p>
+        <ul>
+        <li>Look at <a href="http://y" rel="noopener noreferrer">http://y</a></li>
+        <li>&lt;b&gt;</li>
+        </ul>
+        <p>Keywords: release, &quot;</p>
+        "#);
     }
 }

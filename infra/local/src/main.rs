@@ -172,6 +172,9 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
         println!("git remote    {base}/git/{repository}");
     }
     println!("inbox         {base}/inbox");
+    if running.cloud().has_chat() {
+        println!("chat          {base}/inbox/chat");
+    }
     println!("logs          {}", running.logs().display());
     if let Some(data) = running.data() {
         println!("data          {}", data.folder.display());

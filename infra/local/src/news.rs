@@ -1,5 +1,5 @@
 //! What happens to the code, in words for a person: pushes, builds, and what is said of a pull request; which data
-//! has come, and what becomes of the reasons to train without a push.
+//! has come, and what becomes of the reasons to train without a push; and what is told by chat and to https endpoints.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const CHARACTERS_MAX: usize = 400;
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Where it happened: `push`, `build`, `review`, `data`, `retrain`.
+    /// Where it happened: `push`, `build`, `review`, `data`, `retrain`, `chat`, `https`.
     pub place: &'static str,
     /// What did. It has texts from outside in it.
     pub text: String,
@@ -110,6 +110,24 @@ impl News {
                 format!("{} is not taken: {}", of("path"), of("reason")),
                 Some(false),
             ),
+            ("chatbot", "posted") => news("chat", format!("to {}: {}", happening.subject, of("text")), None),
+            ("chatbot", "dropped") => news(
+                "chat",
+                format!(
+                    "nothing to {}: a message was dropped: {}",
+                    happening.subject,
+                    of("reason")
+                ),
+                Some(false),
+            ),
+            ("sns", "https") => {
+                let subject = if of("subject").is_empty() {
+                    "no subject"
+                } else {
+                    of("subject")
+                };
+                news("https", format!("to {}: {subject}", of("endpoint")), None)
+            }
             ("lambda", "logged") => {
                 let started = of("execution").rsplit('/').next().unwrap_or_default();
                 let why = if started.is_empty() { of("reason") } else { started };
@@ -338,6 +356,25 @@ mod tests {
                 Some("data a b is not taken: its name has control characters"),
             ),
             ("s3", "lost", json!({}), None),
+            (
+                "chatbot",
+                "posted",
+                json!({"text": "*v3* serves\nnow"}),
+                Some("chat to checks: *v3* serves now"),
+            ),
+            (
+                "chatbot",
+                "dropped",
+                json!({"reason": "it has no description"}),
+                Some("chat nothing to checks: a message was dropped: it has no description"),
+            ),
+            (
+                "sns",
+                "https",
+                json!({"endpoint": "https://example.com/hook", "subject": null}),
+                Some("https to https://example.com/hook: no subject"),
+            ),
+            ("sns", "mail", json!({}), None),
         ] {
             let happening = Happening {
                 time: "2026-03-02T09:00:00Z".parse().unwrap(),

@@ -68,8 +68,8 @@ async fn handle(shared: &Arc<Shared>, request: axum::extract::Request) -> Respon
         }
         ["inbox", rest @ ..] if head.method == Method::GET => {
             let json = query.split('&').any(|pair| pair == "format=json");
-            let mails = shared.with(|cloud| cloud.inbox().to_vec());
-            inbox::page(&mails, &rest.join("/"), json)
+            let (mails, posts) = shared.with(|cloud| (cloud.inbox().to_vec(), cloud.chat().to_vec()));
+            inbox::page(&mails, &posts, &rest.join("/"), json)
         }
         _ => api(shared, head, body),
     }

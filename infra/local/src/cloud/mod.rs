@@ -19,6 +19,7 @@ mod error;
 
 pub(crate) mod appconfig;
 pub(crate) mod applicationautoscaling;
+pub(crate) mod chatbot;
 pub(crate) mod cloudwatch;
 pub(crate) mod codebuild;
 pub(crate) mod codecommit;
@@ -36,11 +37,14 @@ pub(crate) mod sqs;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use self::codecommit::{Push, PushedCommit};
+pub use self::chatbot::ChatPost;
+pub(crate) use self::codecommit::{AUTHOR, MESSAGE, local_code};
+pub use self::codecommit::{InitialCode, Push, PushedCommit};
 use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
 pub use self::lambda::FunctionInfo;
 pub use self::sagemaker::Route;
+pub use self::sns::HttpsDelivery;
 
 /// A service with an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +125,7 @@ pub(crate) enum Timer {
     Lambda(lambda::Timer),
     SageMaker(sagemaker::Timer),
     Scheduler(scheduler::Timer),
+    Sns(sns::Timer),
 }
 
 /// The deployed stack.
@@ -139,6 +144,7 @@ pub struct Cloud {
     happenings: Vec<Happening>,
     calls: BTreeMap<String, BTreeMap<String, u64>>,
     pub(crate) applicationautoscaling: applicationautoscaling::State,
+    pub(crate) chatbot: chatbot::State,
     pub(crate) cloudwatch: cloudwatch::State,
     pub(crate) codebuild: codebuild::State,
     pub(crate) codecommit: codecommit::State,
@@ -173,6 +179,7 @@ impl Cloud {
             happenings: Vec::new(),
             calls: BTreeMap::new(),
             applicationautoscaling: applicationautoscaling::State::default(),
+            chatbot: chatbot::State::default(),
             cloudwatch: cloudwatch::State::default(),
             codebuild: codebuild::State::default(),
             codecommit: codecommit::State::default(),
@@ -191,6 +198,7 @@ impl Cloud {
         for resource in &stack.resources {
             let deploy = match resource.kind.split("::").nth(1).unwrap_or_default() {
                 "AppConfig" => appconfig::deploy,
+                "Chatbot" => chatbot::deploy,
                 "CloudWatch" => cloudwatch::deploy,
                 "CodeBuild" => codebuild::deploy,
                 "CodeCommit" => codecommit::deploy,
@@ -254,6 +262,7 @@ impl Cloud {
                 Timer::Lambda(timer) => lambda::on_timer(self, timer),
                 Timer::SageMaker(timer) => sagemaker::on_timer(self, timer),
                 Timer::Scheduler(timer) => scheduler::on_timer(self, timer),
+                Timer::Sns(timer) => sns::on_timer(self, timer),
             }
         }
         self.now = self.now.max(now);

@@ -1,12 +1,23 @@
-//! SNS: topics, subscriptions with filter policies, mail.
+//! SNS: topics, subscriptions with filter policies, and what is published.
+//!
+//! [`message`] is what is published, [`deliver`] brings it to a subscription.
+
+mod deliver;
+mod message;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::effect::{Effect, Mail};
-use super::{ApiError, Caller, Cloud, lambda, sqs};
+use self::deliver::Delivery;
+pub use self::deliver::HttpsDelivery;
+pub(crate) use self::deliver::{Timer, on_timer};
+use self::message::Message;
+use super::effect::Mail;
+use super::{ApiError, Caller, Cloud};
 use crate::pattern::Pattern;
 use crate::template::{Resource, TemplateError};
 
@@ -17,6 +28,7 @@ pub(crate) struct State {
     topics: BTreeMap<String, Topic>,
     subscriptions: Vec<Subscription>,
     inbox: Vec<Mail>,
+    https: Vec<HttpsDelivery>,
     /// What was published, for tests: topic, subject, message.
     #[cfg(test)]
     published: Vec<(String, Option<String>, String)>,
@@ -31,6 +43,8 @@ pub(crate) fn published_so_far(cloud: &Cloud) -> &[(String, Option<String>, Stri
 #[derive(Debug, Default)]
 struct Topic {
     display_name: String,
+    /// The key that encrypts what is published: an id, an ARN or an alias.
+    kms_key: Option<String>,
 }
 
 #[derive(Debug)]
@@ -40,6 +54,8 @@ struct Subscription {
     protocol: String,
     endpoint: String,
     filter: Option<(Value, Pattern)>,
+    /// The queue of its redrive policy.
+    dead_letters: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,6 +64,7 @@ struct TopicProperties {
     #[serde(rename = "TopicName")]
     _name: Option<String>,
     display_name: Option<String>,
+    kms_master_key_id: Option<String>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
 }
@@ -60,6 +77,13 @@ struct SubscriptionProperties {
     endpoint: String,
     filter_policy: Option<Value>,
     filter_policy_scope: Option<String>,
+    redrive_policy: Option<RedrivePolicy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RedrivePolicy {
+    dead_letter_target_arn: String,
 }
 
 /// Deploys one resource of the stack.
@@ -69,14 +93,27 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let properties: TopicProperties = resource.read()?;
             let topic = Topic {
                 display_name: properties.display_name.unwrap_or_default(),
+                kms_key: properties.kms_master_key_id,
             };
             cloud.sns.topics.insert(resource.arn().to_owned(), topic);
             Ok(())
         }
         "AWS::SNS::Subscription" => {
             let properties: SubscriptionProperties = resource.read()?;
-            if !["email", "lambda", "sqs"].contains(&properties.protocol.as_str()) {
+            if !["email", "https", "lambda", "sqs"].contains(&properties.protocol.as_str()) {
                 return Err(resource.unsupported(format!("the protocol {}", properties.protocol)));
+            }
+            if properties.protocol == "https" && !properties.endpoint.starts_with("https://") {
+                return Err(resource.wrong(format!(
+                    "the endpoint `{}` of the protocol https does not begin with https://",
+                    properties.endpoint
+                )));
+            }
+            let dead_letters = properties.redrive_policy.map(|policy| policy.dead_letter_target_arn);
+            if let Some(queue) = &dead_letters
+                && queue.split(':').nth(2) != Some("sqs")
+            {
+                return Err(resource.wrong(format!("the dead-letter queue `{queue}` is no queue of SQS")));
             }
             if properties
                 .filter_policy_scope
@@ -97,6 +134,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 protocol: properties.protocol,
                 endpoint: properties.endpoint,
                 filter,
+                dead_letters,
             });
             Ok(())
         }
@@ -113,7 +151,32 @@ pub(crate) fn publish_as_service(
     subject: Option<&str>,
     message: &str,
 ) -> Result<(), ApiError> {
-    publish(cloud, topic_arn, subject, message, &Map::new()).map(|_| ())
+    publish(cloud, topic_arn, subject, message, None, &Map::new()).map(|_| ())
+}
+
+/// Subscribes an https endpoint to a topic, as a service does that has its notifications sent; once is enough.
+pub(crate) fn subscribe_https(cloud: &mut Cloud, topic_arn: &str, endpoint: &str) -> Result<(), ApiError> {
+    if !cloud.sns.topics.contains_key(topic_arn) {
+        return Err(no_topic());
+    }
+    let known = |known: &Subscription| known.topic_arn == topic_arn && known.endpoint == endpoint;
+    if !cloud.sns.subscriptions.iter().any(known) {
+        let arn = format!("{topic_arn}:{}", cloud.uuid());
+        cloud.sns.subscriptions.push(Subscription {
+            arn,
+            topic_arn: topic_arn.to_owned(),
+            protocol: "https".to_owned(),
+            endpoint: endpoint.to_owned(),
+            filter: None,
+            dead_letters: None,
+        });
+    }
+    Ok(())
+}
+
+fn no_topic() -> ApiError {
+    let error = ApiError::new("NotFound", "Topic does not exist");
+    ApiError { status: 404, ..error }
 }
 
 /// Publishes; returns the message's id.
@@ -122,11 +185,11 @@ fn publish(
     topic_arn: &str,
     subject: Option<&str>,
     message: &str,
+    structure: Option<&str>,
     attributes: &Map<String, Value>,
 ) -> Result<String, ApiError> {
     if !cloud.sns.topics.contains_key(topic_arn) {
-        let error = ApiError::new("NotFound", "Topic does not exist");
-        return Err(ApiError { status: 404, ..error });
+        return Err(no_topic());
     }
     let invalid = |what: &str| ApiError::new("InvalidParameter", format!("Invalid parameter: {what}"));
     if let Some(subject) = subject {
@@ -141,6 +204,7 @@ fn publish(
     if message.len() > 262_144 {
         return Err(invalid("Message too long"));
     }
+    let texts = Message::read(message, structure)?;
     #[cfg(test)]
     cloud
         .sns
@@ -159,99 +223,28 @@ fn publish(
             .is_none_or(|(_, filter)| filter.matches(&values));
         subscription.topic_arn == topic_arn && passes
     });
-    let targets: Vec<(String, String, String)> = subscribed
-        .map(|subscription| {
-            (
-                subscription.arn.clone(),
-                subscription.protocol.clone(),
-                subscription.endpoint.clone(),
-            )
+    let deliveries: Vec<Delivery> = subscribed
+        .map(|subscription| Delivery {
+            subscription_arn: subscription.arn.clone(),
+            topic_arn: topic_arn.to_owned(),
+            protocol: subscription.protocol.clone(),
+            endpoint: subscription.endpoint.clone(),
+            dead_letters: subscription.dead_letters.clone(),
+            notification: deliver::notification(
+                cloud,
+                &id,
+                topic_arn,
+                subject,
+                texts.text(&subscription.protocol),
+                attributes,
+            ),
+            retries: 0,
         })
         .collect();
-    for (arn, protocol, endpoint) in targets {
-        if protocol == "email" {
-            mail(cloud, topic_arn, &endpoint, subject, message);
-            continue;
-        }
-        let notification = notification(cloud, &id, topic_arn, subject, message, attributes);
-        if protocol == "lambda" {
-            let record = json!({
-                "EventVersion": "1.0", "EventSubscriptionArn": arn, "EventSource": "aws:sns", "Sns": notification,
-            });
-            if let Err(error) = lambda::invoke_async(cloud, &endpoint, json!({"Records": [record]})) {
-                cloud.note(
-                    "sns",
-                    topic_arn,
-                    "delivery-failed",
-                    json!({"endpoint": endpoint, "error": error.to_string()}),
-                );
-            }
-        } else {
-            sqs::send(cloud, &endpoint, &notification.to_string(), json!({}));
-        }
+    for delivery in deliveries {
+        deliver::attempt(cloud, delivery);
     }
     Ok(id)
-}
-
-fn notification(
-    cloud: &Cloud,
-    id: &str,
-    topic_arn: &str,
-    subject: Option<&str>,
-    message: &str,
-    attributes: &Map<String, Value>,
-) -> Value {
-    let attributes: Map<String, Value> = attributes
-        .iter()
-        .map(|(name, value)| {
-            let part = |part: &str| value.get(part).cloned().unwrap_or_default();
-            (
-                name.clone(),
-                json!({"Type": part("DataType"), "Value": part("StringValue")}),
-            )
-        })
-        .collect();
-    json!({
-        "Type": "Notification",
-        "MessageId": id,
-        "TopicArn": topic_arn,
-        "Subject": subject,
-        "Message": message,
-        "Timestamp": format!("{:.3}", cloud.now()),
-        // Nobody here checks a signature; the members are always there.
-        "SignatureVersion": "1",
-        "Signature": "local",
-        "SigningCertURL": format!("https://sns.{}.amazonaws.com/local.pem", cloud.target().region),
-        "UnsubscribeURL": format!("https://sns.{}.amazonaws.com/?Action=Unsubscribe", cloud.target().region),
-        "MessageAttributes": attributes,
-    })
-}
-
-fn mail(cloud: &mut Cloud, topic_arn: &str, to: &str, subject: Option<&str>, message: &str) {
-    let mail = Mail {
-        number: cloud.sns.inbox.len() + 1,
-        time: cloud.now(),
-        to: to.to_owned(),
-        subject: subject.unwrap_or("AWS Notification Message").to_owned(),
-        body: message.to_owned(),
-        topic_arn: topic_arn.to_owned(),
-    };
-    cloud.note(
-        "sns",
-        topic_arn,
-        "mail",
-        json!({"to": mail.to, "subject": mail.subject, "number": mail.number}),
-    );
-    cloud.sns.inbox.push(mail.clone());
-    cloud.effect(|_| Effect::Mail(mail));
-}
-
-impl Cloud {
-    /// The mails that were sent so far, oldest first.
-    #[must_use]
-    pub fn inbox(&self) -> &[Mail] {
-        &self.sns.inbox
-    }
 }
 
 /// Answers one call.
@@ -270,10 +263,7 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         if cloud.sns.topics.contains_key(arn) {
             Ok(())
         } else {
-            Err(ApiError {
-                status: 404,
-                ..ApiError::new("NotFound", "Topic does not exist")
-            })
+            Err(no_topic())
         }
     };
     match operation {
@@ -284,7 +274,15 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 .cloned()
                 .unwrap_or_default();
             let subject = input.get("Subject").and_then(Value::as_str);
-            let id = publish(cloud, text("TopicArn"), subject, text("Message"), &attributes)?;
+            let structure = input.get("MessageStructure").and_then(Value::as_str);
+            let id = publish(
+                cloud,
+                text("TopicArn"),
+                subject,
+                text("Message"),
+                structure,
+                &attributes,
+            )?;
             Ok(json!({"MessageId": id}))
         }
         "ListTopics" => {
@@ -300,16 +298,19 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 .iter()
                 .filter(|subscription| subscription.topic_arn == arn)
                 .count();
-            let name = cloud
-                .sns
-                .topics
-                .get(arn)
-                .map(|topic| topic.display_name.clone())
-                .unwrap_or_default();
-            Ok(json!({"Attributes": {
+            let found = cloud.sns.topics.get(arn);
+            let name = found.map(|topic| topic.display_name.clone()).unwrap_or_default();
+            let mut attributes = json!({
                 "TopicArn": arn, "DisplayName": name, "SubscriptionsConfirmed": count.to_string(), "SubscriptionsPending": "0",
                 "Owner": cloud.target().account,
-            }}))
+            });
+            if let (Some(key), Some(members)) = (
+                found.and_then(|topic| topic.kms_key.as_ref()),
+                attributes.as_object_mut(),
+            ) {
+                members.insert("KmsMasterKeyId".to_owned(), key.as_str().into());
+            }
+            Ok(json!({ "Attributes": attributes }))
         }
         "ListSubscriptionsByTopic" => {
             topic(cloud, text("TopicArn"))?;
@@ -322,8 +323,8 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         }
         "Subscribe" => {
             topic(cloud, text("TopicArn"))?;
-            if !["email", "sqs"].contains(&text("Protocol")) {
-                let message = "Invalid parameter: Protocol: the local cloud delivers to email and sqs";
+            if !["email", "https", "sqs"].contains(&text("Protocol")) {
+                let message = "Invalid parameter: Protocol: the local cloud delivers to email, https and sqs";
                 return Err(ApiError::new("InvalidParameter", message));
             }
             let arn = format!("{}:{}", text("TopicArn"), cloud.uuid());
@@ -333,6 +334,7 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 protocol: text("Protocol").to_owned(),
                 endpoint: text("Endpoint").to_owned(),
                 filter: None,
+                dead_letters: None,
             });
             Ok(json!({"SubscriptionArn": arn}))
         }

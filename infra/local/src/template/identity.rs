@@ -208,6 +208,8 @@ impl Maker<'_> {
             }
             // The first: another deployment is another cloud.
             "AWS::AppConfig::HostedConfigurationVersion" => Identity::new("1").with("VersionNumber", "1"),
+            "AWS::Chatbot::SlackChannelConfiguration" => self.chat_configuration("slack-channel")?,
+            "AWS::Chatbot::MicrosoftTeamsChannelConfiguration" => self.chat_configuration("microsoft-teams-channel")?,
             "AWS::Logs::LogGroup" => {
                 let name = self.name("LogGroupName", 512)?;
                 let arn = self.arn("logs", &format!("log-group:{name}:*"));
@@ -225,6 +227,12 @@ impl Maker<'_> {
     fn arn(&self, service: &str, resource: &str) -> String {
         let Target { account, region, .. } = self.target;
         format!("arn:aws:{service}:{region}:{account}:{resource}")
+    }
+
+    fn chat_configuration(&self, kind: &str) -> Result<Identity, TemplateError> {
+        let (account, name) = (&self.target.account, self.required("ConfigurationName")?);
+        let arn = format!("arn:aws:chatbot::{account}:chat-configuration/{kind}/{name}");
+        Ok(Identity::new(arn.clone()).with_arn("Arn", arn))
     }
 
     fn function_arn(&self, name: &str) -> String {
