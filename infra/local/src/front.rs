@@ -28,6 +28,7 @@ use crate::server;
 use crate::template::{Stack, Target};
 
 mod clock;
+mod package;
 
 use self::clock::Clock;
 
@@ -39,6 +40,9 @@ pub const REGION: &str = "eu-west-1";
 
 /// The stack's name.
 pub const STACK: &str = "signalbox";
+
+/// Where the template is in the workspace; its paths are relative to it.
+const TEMPLATE_FOLDER: &str = "infra";
 
 /// The longest sleep of the clock's task: a timer far away is looked at again after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -150,12 +154,25 @@ pub fn deploy(
     seed: u64,
 ) -> anyhow::Result<Cloud> {
     let (stack, target) = load(workspace, parameters, base_url)?;
-    Ok(Cloud::deploy(stack, target, Timestamp::now(), seed)?)
+    let code = package::code(&stack, &workspace.join(TEMPLATE_FOLDER))?;
+    Ok(Cloud::deploy_with_code(stack, target, Timestamp::now(), seed, code)?)
+}
+
+/// Whether the template has a parameter of that name.
+///
+/// # Errors
+/// Where the template can't be read.
+pub fn has_parameter(workspace: &Path, name: &str) -> anyhow::Result<bool> {
+    Ok(Stack::declares(&template(workspace)?, name)?)
+}
+
+fn template(workspace: &Path) -> anyhow::Result<String> {
+    let path = workspace.join(TEMPLATE_FOLDER).join("template.yaml");
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn load(workspace: &Path, parameters: &BTreeMap<String, String>, base_url: &str) -> anyhow::Result<(Stack, Target)> {
-    let path = workspace.join("infra/template.yaml");
-    let template = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let template = template(workspace)?;
     let target = Target {
         account: ACCOUNT.to_owned(),
         region: REGION.to_owned(),
@@ -163,6 +180,30 @@ fn load(workspace: &Path, parameters: &BTreeMap<String, String>, base_url: &str)
         base_url: base_url.to_owned(),
     };
     Ok((Stack::load(&template, parameters, &target)?, target))
+}
+
+/// What a run needs before its stack is deployed.
+#[derive(Debug)]
+struct Ground {
+    /// The run's own folder, which goes with it.
+    folder: tempfile::TempDir,
+    repositories: Repositories,
+}
+
+impl Ground {
+    async fn prepare(stack: &Stack, options: &Options) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("signalbox-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        fs::create_dir(folder.path().join("logs"))?;
+        let git = match &options.data {
+            Some(data) => std::path::absolute(data)?.join("git"),
+            None => folder.path().join("git"),
+        };
+        let repositories = Repositories::open(git, repository_names(stack)).await?;
+        Ok(Self { folder, repositories })
+    }
 }
 
 impl Running {
@@ -197,8 +238,10 @@ impl Running {
         let building = before_build.elapsed();
 
         progress("deploying the stack");
-        let cloud = Cloud::deploy(stack, target, Timestamp::now(), options.seed)?;
-        let mut running = Self::run(cloud, listener, &built, python, workspace, &options).await?;
+        let ground = Ground::prepare(&stack, &options).await?;
+        let code = package::commit(&stack, &workspace.join(TEMPLATE_FOLDER), &ground.repositories).await?;
+        let cloud = Cloud::deploy_with_code(stack, target, Timestamp::now(), options.seed, code)?;
+        let mut running = Self::run(cloud, ground, listener, &built, python, workspace, &options).await?;
         running.open_data(options.data.as_deref())?;
         let standing = running.shared.repositories.standing().await?;
         running.shared.push(standing);
@@ -209,22 +252,14 @@ impl Running {
     /// Runs a deployed cloud.
     async fn run(
         cloud: Cloud,
+        ground: Ground,
         listener: tokio::net::TcpListener,
         built: &BTreeMap<String, PathBuf>,
         python: PathBuf,
         workspace: PathBuf,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("signalbox-")
-            .tempdir()
-            .context("cannot make a temporary folder")?;
-        fs::create_dir(folder.path().join("logs"))?;
-        let git = match &options.data {
-            Some(data) => std::path::absolute(data)?.join("git"),
-            None => folder.path().join("git"),
-        };
-        let repositories = Repositories::open(git, repository_names(cloud.stack())).await?;
+        let Ground { folder, repositories } = ground;
         let mut programs = BTreeMap::new();
         for function in cloud.functions() {
             let binary = built.get(&function.binary);
@@ -650,7 +685,8 @@ mod tests {
         };
         let python = binaries::python().unwrap();
         let workspace = binaries::workspace().unwrap();
-        Running::run(cloud, listener, &BTreeMap::new(), python, workspace, &options)
+        let ground = Ground::prepare(cloud.stack(), &options).await.unwrap();
+        Running::run(cloud, ground, listener, &BTreeMap::new(), python, workspace, &options)
             .await
             .unwrap()
     }
@@ -700,7 +736,8 @@ Resources:
             data: None,
         };
         let (python, workspace) = (binaries::python().unwrap(), binaries::workspace().unwrap());
-        Running::run(cloud, listener, &BTreeMap::new(), python, workspace, &options)
+        let ground = Ground::prepare(cloud.stack(), &options).await.unwrap();
+        Running::run(cloud, ground, listener, &BTreeMap::new(), python, workspace, &options)
             .await
             .unwrap()
     }
@@ -802,12 +839,76 @@ Resources:
     }
 
     #[tokio::test]
+    async fn a_repository_that_begins_with_code_can_be_cloned_and_pushed() {
+        const TEMPLATE: &str = r"
+Resources:
+  Repository:
+    Type: AWS::CodeCommit::Repository
+    Properties: {RepositoryName: fraud, Code: {BranchName: main, S3: ./sample}}
+";
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("sample")).unwrap();
+        fs::write(place.path().join("sample/train.py"), "1\n").unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            stack_name: STACK.to_owned(),
+            base_url: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let options = Options {
+            port: 0,
+            speed: 1.0,
+            seed: 1,
+            data: None,
+        };
+        let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
+        let ground = Ground::prepare(&stack, &options).await.unwrap();
+        let missing = package::commit(&stack, &place.path().join("none"), &ground.repositories).await;
+        assert!(missing.unwrap_err().to_string().contains("Repository: cannot read"));
+        let code = package::commit(&stack, place.path(), &ground.repositories)
+            .await
+            .unwrap();
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let cloud = Cloud::deploy_with_code(stack, target, now, 1, code).unwrap();
+        let (python, workspace) = (binaries::python().unwrap(), binaries::workspace().unwrap());
+        let running = Running::run(cloud, ground, listener, &BTreeMap::new(), python, workspace, &options)
+            .await
+            .unwrap();
+        let standing = running.shared.repositories.standing().await.unwrap();
+        running.shared.push(standing);
+
+        let tip = |running: &Running| {
+            let input = json!({"repositoryName": "fraud", "branchName": "main"});
+            let shown = call(running, Service::CodeCommit, "GetBranch", &input);
+            shown["branch"]["commitId"].as_str().unwrap().to_owned()
+        };
+        let remote = format!("{}/git/fraud", running.base_url());
+        git(place.path(), &["clone", "-q", &remote, "clone"]).await;
+        let clone = place.path().join("clone");
+        assert_eq!(git(&clone, &["rev-parse", "HEAD"]).await, tip(&running));
+        git(&clone, &["commit", "-q", "--allow-empty", "-m", "Next"]).await;
+        git(&clone, &["push", "-q"]).await;
+        assert_eq!(git(&clone, &["rev-parse", "HEAD"]).await, tip(&running));
+        let pushed: Vec<Value> = running
+            .happenings(0)
+            .into_iter()
+            .filter(|happening| happening.what == "pushed")
+            .map(|happening| happening.data["message"].clone())
+            .collect();
+        assert_eq!(pushed, ["Initial commit", "Next"], "each once");
+        running.stop().await;
+    }
+
+    #[tokio::test]
     async fn requests_find_their_part_of_the_cloud() {
         let running = empty(1.0).await;
         for (method, path, expected_status, expected) in [
             ("GET", "/inbox", 200, "No mail yet."),
             ("GET", "/inbox?format=json", 200, "[]"),
             ("GET", "/inbox/7", 404, "No such mail"),
+            ("GET", "/inbox/chat", 200, "Nothing was posted yet."),
+            ("GET", "/inbox/chat?format=json", 200, "[]"),
             (
                 "GET",
                 "/git/none/info/refs?service=git-upload-pack",
@@ -866,7 +967,8 @@ Resources:
         };
         let (python, workspace) = (binaries::python().unwrap(), binaries::workspace().unwrap());
         let built = BTreeMap::from([("look".to_owned(), PathBuf::from("/bin/true"))]);
-        let mut running = Running::run(cloud, listener, &built, python, workspace, &options)
+        let ground = Ground::prepare(cloud.stack(), &options).await.unwrap();
+        let mut running = Running::run(cloud, ground, listener, &built, python, workspace, &options)
             .await
             .unwrap();
         running.open_data(options.data.as_deref()).unwrap();

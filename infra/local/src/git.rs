@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::cloud::{Push, PushedCommit};
+use crate::cloud::{AUTHOR, InitialCode, MESSAGE, Push, PushedCommit};
+use crate::jobs::archive;
 
 /// The branch that git takes for the repository's own.
 const HEAD: &str = "main";
@@ -70,6 +71,43 @@ impl Repositories {
             .map(|name| (name, tokio::sync::Mutex::default()))
             .collect();
         Ok(Self { folder, known })
+    }
+
+    /// Puts the files of a zip into a repository that has no branch yet, as the one commit of this one, and gives what the branch then
+    /// begins with: the commit, or that which was there before.
+    pub(crate) async fn begin(&self, name: &str, branch: &str, zip: &[u8]) -> anyhow::Result<InitialCode> {
+        let before = self.branches(name).await?;
+        let tip = match before.get(branch) {
+            Some(tip) => tip.clone(),
+            None if !before.is_empty() => return Ok(InitialCode::Kept),
+            None => self.first_commit(name, branch, zip).await?,
+        };
+        let about = self.about(name, &["--max-count=1", &tip]).await?;
+        let mut commit = about
+            .into_iter()
+            .next()
+            .with_context(|| format!("git does not know {tip}, which {branch} points to"))?;
+        commit.zip = Some(self.archive(name, &tip).await?);
+        Ok(InitialCode::Commit(commit))
+    }
+
+    async fn first_commit(&self, name: &str, branch: &str, zip: &[u8]) -> anyhow::Result<String> {
+        let files = tempfile::tempdir().context("cannot make a temporary folder")?;
+        archive::unzip(zip, files.path()).context("cannot unpack the code of the repository")?;
+        let repository = format!("--git-dir={}", std::path::absolute(self.folder.join(name))?.display());
+        let run = async |arguments: &[&str]| -> anyhow::Result<String> {
+            let arguments = [&[repository.as_str(), "--work-tree=."], arguments].concat();
+            let said = run(files.path(), &arguments).await?;
+            Ok(String::from_utf8_lossy(&said).trim().to_owned())
+        };
+        // All that is in the archive is committed, whatever a .gitignore in it says.
+        run(&["add", "--all", "--force", "."]).await?;
+        let tree = run(&["write-tree"]).await?;
+        let commit = run(&["commit-tree", "-m", MESSAGE, &tree]).await?;
+        let reference = format!("refs/heads/{branch}");
+        run(&["update-ref", &reference, &commit]).await?;
+        run(&["symbolic-ref", "HEAD", &reference]).await?;
+        Ok(commit)
     }
 
     /// The branches that are there, as if each had been pushed just now.
@@ -299,6 +337,11 @@ fn git() -> Command {
         // No housekeeping in the background, which would outlive the request.
         .env("GIT_CONFIG_KEY_2", "gc.auto")
         .env("GIT_CONFIG_VALUE_2", "0")
+        // Who makes the commit that a repository is created with; all others bring their own.
+        .env("GIT_AUTHOR_NAME", AUTHOR.0)
+        .env("GIT_AUTHOR_EMAIL", AUTHOR.1)
+        .env("GIT_COMMITTER_NAME", AUTHOR.0)
+        .env("GIT_COMMITTER_EMAIL", AUTHOR.1)
         .process_group(0)
         .kill_on_drop(true);
     command
@@ -517,6 +560,57 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_repository_begins_with_one_commit_and_keeps_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = folder.path().join("sample");
+        std::fs::create_dir_all(sample.join("data")).unwrap();
+        for (name, text) in [(".gitignore", "data/\n"), ("train.py", "1\n"), ("data/a.csv", "1,2\n")] {
+            std::fs::write(sample.join(name), text).unwrap();
+        }
+        let names: Vec<(String, String)> = archive::files(&sample)
+            .unwrap()
+            .into_iter()
+            .map(|name| (name.clone(), name))
+            .collect();
+        let zip = archive::zip(&sample, &names).unwrap();
+        let open = async || {
+            Repositories::open(folder.path().join("git"), vec!["m".to_owned()])
+                .await
+                .unwrap()
+        };
+        let repositories = open().await;
+        let InitialCode::Commit(first) = repositories.begin("m", "trunk", &zip).await.unwrap() else {
+            panic!("it is empty");
+        };
+        assert_eq!(
+            (first.author.as_str(), first.message.as_str(), first.parents.len()),
+            ("AWS CodeCommit <noreply-awscodecommit@amazon.com>", "Initial commit", 0)
+        );
+        let tree = tempfile::tempdir().unwrap();
+        archive::unzip(first.zip.as_ref().unwrap(), tree.path()).unwrap();
+        assert_eq!(
+            archive::files(tree.path()).unwrap(),
+            [".gitignore", "data/a.csv", "train.py"],
+            "whatever is ignored"
+        );
+        // A clone has the branch, and the next run begins with what is there.
+        let path = folder.path().join("git/m");
+        assert!(client(folder.path(), &["clone", "-q", path.to_str().unwrap(), "clone"]).await);
+        assert!(folder.path().join("clone/train.py").is_file());
+        let again = open().await;
+        let standing = again.standing().await.unwrap();
+        assert!(matches!(standing.as_slice(), [_, Change::Push(push)] if push.commit == first.commit));
+        let InitialCode::Commit(kept) = again.begin("m", "trunk", &zip).await.unwrap() else {
+            panic!("it has the branch");
+        };
+        assert_eq!(kept.commit, first.commit);
+        assert!(matches!(
+            again.begin("m", "main", &zip).await.unwrap(),
+            InitialCode::Kept
+        ));
     }
 
     #[test]

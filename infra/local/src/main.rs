@@ -45,7 +45,7 @@ enum Command {
     },
     /// Runs the stack until it is interrupted
     ///
-    /// Push a model's repository to the git remote that it prints; mails are at /inbox. AWS clients and SDKs reach it as their
+    /// Clone the git remote that it prints, or push a model's repository to it where it is empty; mails are at /inbox. AWS clients and SDKs reach it as their
     /// endpoint URL. SIGNALBOX_BIN_DIR names a folder of built functions; without it cargo builds them.
     Up {
         /// Virtual seconds in a second
@@ -103,7 +103,22 @@ impl Parameters {
         }
         Ok(parameters)
     }
+
+    /// The same, for a stack that a person works with: its repository begins with the sample, where the template can do that and nobody
+    /// has said otherwise.
+    fn read_for_up(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut parameters = self.read()?;
+        let single = |single: &String| single.split_once('=').is_some_and(|(name, _)| name == INITIAL_CODE);
+        let said = self.single.iter().any(single) || self.file.is_some() && parameters.contains_key(INITIAL_CODE);
+        if !said && front::has_parameter(&binaries::workspace()?, INITIAL_CODE)? {
+            parameters.insert(INITIAL_CODE.to_owned(), "sample".to_owned());
+        }
+        Ok(parameters)
+    }
 }
+
+/// The template's parameter that says what the model's repository begins with.
+const INITIAL_CODE: &str = "InitialCode";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -156,7 +171,7 @@ async fn main() -> ExitCode {
 }
 
 async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
-    let parameters = parameters.read()?;
+    let parameters = parameters.read_for_up()?;
     let progress = |text: &str| eprintln!("{text} …");
     let running = tokio::select! {
         running = Running::start(options, &parameters, &progress) => running?,
@@ -170,6 +185,9 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
     println!("AWS endpoint  {base}  (region {REGION})");
     for repository in running.repositories() {
         println!("git remote    {base}/git/{repository}");
+        if running.cloud().has_code(&repository) {
+            println!("              it has a model's code: git clone {base}/git/{repository}, change it, git push");
+        }
     }
     println!("inbox         {base}/inbox");
     if running.cloud().has_chat() {

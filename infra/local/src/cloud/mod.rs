@@ -167,6 +167,20 @@ impl Cloud {
     /// # Errors
     /// Where the template has a resource, a property or a value that the local cloud does not know; the error names it.
     pub fn deploy(stack: Stack, target: Target, now: Timestamp, seed: u64) -> Result<Self, TemplateError> {
+        Self::deploy_with_code(stack, target, now, seed, BTreeMap::new())
+    }
+
+    /// Deploys the stack, whose repositories that are created with code begin with this, by their names.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy); where a repository is created with code that is not there.
+    pub fn deploy_with_code(
+        stack: Stack,
+        target: Target,
+        now: Timestamp,
+        seed: u64,
+        code: BTreeMap<String, InitialCode>,
+    ) -> Result<Self, TemplateError> {
         let mut cloud = Self {
             now,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -195,6 +209,7 @@ impl Cloud {
             sns: sns::State::default(),
             sqs: sqs::State::default(),
         };
+        cloud.codecommit.initial = code;
         for resource in &stack.resources {
             let deploy = match resource.kind.split("::").nth(1).unwrap_or_default() {
                 "AppConfig" => appconfig::deploy,
@@ -216,6 +231,7 @@ impl Cloud {
             };
             deploy(&mut cloud, resource)?;
         }
+        codepipeline::created(&mut cloud, &stack);
         cloud.stack = stack;
         Ok(cloud)
     }

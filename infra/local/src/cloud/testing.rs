@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ApiError, Caller, Cloud, Service};
+use super::{ApiError, Caller, Cloud, InitialCode, Service};
 use crate::shapes;
 use crate::template::{Stack, Target, TemplateError};
 
 /// Deploys a template without parameters.
 pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
+    deploy_with_code(template, BTreeMap::new())
+}
+
+/// The same, with what its repositories begin with.
+pub(crate) fn deploy_with_code(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
     let target = Target {
         account: "123456789012".into(),
         region: "eu-west-1".into(),
@@ -18,7 +23,8 @@ pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
         base_url: "http://127.0.0.1:4566".into(),
     };
     let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
-    Cloud::deploy(Stack::load(template, &BTreeMap::new(), &target)?, target, now, 7)
+    let stack = Stack::load(template, &BTreeMap::new(), &target)?;
+    Cloud::deploy_with_code(stack, target, now, 7, code)
 }
 
 /// The events put so far: detail type and detail.

@@ -55,6 +55,18 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// Whether the template has a parameter of that name.
+    ///
+    /// # Errors
+    /// [`TemplateError::Wrong`] for what is no template.
+    pub fn declares(yaml: &str, parameter: &str) -> Result<bool, TemplateError> {
+        let template = yaml::parse(yaml)?;
+        let parameters = template.get("Parameters").and_then(Value::as_object);
+        Ok(parameters.is_some_and(|parameters| parameters.contains_key(parameter)))
+    }
+}
+
 fn check_sections(template: &Map<String, Value>) -> Result<(), TemplateError> {
     for (section, value) in template {
         match (section.as_str(), value) {

@@ -1184,3 +1184,16 @@ fn a_resource_reads_its_properties() {
         Value::from_iter([("Value", "x")])
     );
 }
+
+#[test]
+fn a_template_declares_its_parameters() {
+    let template = "Parameters: {A: {Type: String}}\nResources: {}\n";
+    for (yaml, name, expected) in [
+        (template, "A", true),
+        (template, "B", false),
+        ("Resources: {}", "A", false),
+    ] {
+        assert_eq!(Stack::declares(yaml, name).unwrap(), expected, "{yaml} {name}");
+    }
+    assert!(Stack::declares("a: [", "A").is_err());
+}

@@ -1,6 +1,6 @@
 //! CodeCommit: repositories, their branches, the commits that were pushed, and pull requests.
 //!
-//! [`history`] is what commits have to do with each other, [`differences`] what their files have; [`pull_requests`] and [`comments`]
+//! [`initial`] is what a repository is created with, [`history`] what commits have to do with each other, [`differences`] what their files have; [`pull_requests`] and [`comments`]
 //! are what people and functions say of a branch; [`api`] answers the calls; [`tell`] puts events.
 
 use std::collections::BTreeMap;
@@ -18,12 +18,15 @@ mod api;
 mod comments;
 mod differences;
 mod history;
+mod initial;
 mod pull_requests;
 mod tell;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::api::call;
+pub use self::initial::InitialCode;
+pub(crate) use self::initial::{AUTHOR, MESSAGE, local_code};
 use self::pull_requests::PullRequest;
 pub(crate) use self::pull_requests::repository_of;
 
@@ -35,6 +38,8 @@ pub(crate) struct State {
     pull_requests: BTreeMap<u64, PullRequest>,
     /// What was asked under each client request token.
     asked: BTreeMap<String, Asked>,
+    /// What the template's repositories begin with, until they are made.
+    pub(super) initial: BTreeMap<String, InitialCode>,
 }
 
 /// One call that had a client request token.
@@ -117,6 +122,8 @@ struct Repository {
 struct Properties {
     repository_name: String,
     repository_description: Option<String>,
+    #[serde(rename = "Code")]
+    _code: Option<initial::Properties>,
     // Tags change nothing here.
     #[serde(default, rename = "Tags")]
     _tags: Value,
@@ -150,8 +157,8 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         commits: BTreeMap::new(),
         name: name.clone(),
     };
-    cloud.codecommit.repositories.insert(name, repository);
-    Ok(())
+    cloud.codecommit.repositories.insert(name.clone(), repository);
+    initial::begin(cloud, resource, &name)
 }
 
 impl Cloud {

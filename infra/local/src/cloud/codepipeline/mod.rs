@@ -1,6 +1,6 @@
 //! CodePipeline: V2 pipelines, their executions, jobs and approvals.
 //!
-//! [`declaration`] is a pipeline of the template; [`run`] is the state machine that moves executions through stages and actions;
+//! [`declaration`] is a pipeline of the template; [`created`] starts it for the first time; [`run`] is the state machine that moves executions through stages and actions;
 //! [`api`] answers the calls; [`tell`] puts events and notes. A source action takes a second, everything else that CodePipeline
 //! itself does takes no time; the rest is the time of builds, functions and people.
 
@@ -14,6 +14,7 @@ use super::{ApiError, Cloud};
 use crate::template::{Resource, TemplateError};
 
 mod api;
+mod created;
 pub(super) mod declaration;
 mod run;
 mod tell;
@@ -22,6 +23,7 @@ mod tests;
 mod variables;
 
 pub(crate) use self::api::call;
+pub(in crate::cloud) use self::created::created;
 pub(crate) use self::run::{build_finished, on_timer, start_from_event};
 
 /// The version of every pipeline: a stack is deployed once.
