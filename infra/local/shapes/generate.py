@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 OPERATIONS = {
     "application-autoscaling": "DeleteScalingPolicy DeregisterScalableTarget DescribeScalableTargets DescribeScalingPolicies"
     " PutScalingPolicy RegisterScalableTarget",
-    "cloudwatch": "DescribeAlarms GetMetricStatistics ListMetrics PutMetricData SetAlarmState",
+    "cloudwatch": "DescribeAlarms GetDashboard GetMetricStatistics ListDashboards ListMetrics PutMetricData SetAlarmState",
     "codebuild": "BatchGetBuilds BatchGetProjects ListBuildsForProject ListProjects StartBuild StopBuild",
     "codecommit": "CreatePullRequest GetBranch GetCommentsForPullRequest GetCommit GetDifferences GetPullRequest"
     " GetPullRequestApprovalStates GetRepository ListPullRequests ListRepositories MergePullRequestByFastForward"

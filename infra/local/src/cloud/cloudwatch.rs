@@ -1,5 +1,6 @@
-//! CloudWatch: metrics and alarms.
+//! CloudWatch: metrics, alarms and dashboards.
 
+mod dashboard;
 mod embedded;
 mod read;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) struct State {
     alarms: BTreeMap<String, Alarm>,
     /// The alarms that look at a metric.
     watching: BTreeMap<MetricKey, Vec<String>>,
+    dashboards: BTreeMap<String, dashboard::Dashboard>,
 }
 
 /// The values of one minute that came with the same unit.
@@ -166,6 +168,9 @@ pub(crate) enum Timer {
 
 /// Deploys one resource of the stack.
 pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
+    if resource.kind == "AWS::CloudWatch::Dashboard" {
+        return dashboard::deploy(cloud, resource);
+    }
     if resource.kind != "AWS::CloudWatch::Alarm" {
         return Err(resource.unsupported("this resource type"));
     }
@@ -600,6 +605,8 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
     let list = |name: &str| input.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     match operation {
         "DescribeAlarms" => read::alarms(cloud, input),
+        "GetDashboard" => dashboard::get(cloud, text("DashboardName")),
+        "ListDashboards" => Ok(dashboard::list(cloud, text("DashboardNamePrefix"))),
         "GetMetricStatistics" => read::statistics(cloud, input),
         "ListMetrics" => read::metrics(cloud, input),
         "SetAlarmState" => {

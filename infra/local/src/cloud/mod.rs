@@ -29,6 +29,7 @@ pub(crate) mod events;
 pub(crate) mod iam;
 pub(crate) mod kms;
 pub(crate) mod lambda;
+pub(crate) mod logs;
 pub(crate) mod s3;
 pub(crate) mod sagemaker;
 pub(crate) mod scheduler;
@@ -43,6 +44,7 @@ pub use self::codecommit::{InitialCode, Push, PushedCommit};
 use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
 pub use self::lambda::FunctionInfo;
+pub use self::logs::LogGroup;
 pub use self::sagemaker::Route;
 pub use self::sns::HttpsDelivery;
 
@@ -154,6 +156,7 @@ pub struct Cloud {
     pub(crate) iam: iam::State,
     pub(crate) kms: kms::State,
     pub(crate) lambda: lambda::State,
+    pub(crate) logs: logs::State,
     pub(crate) s3: s3::State,
     pub(crate) sagemaker: sagemaker::State,
     pub(crate) scheduler: scheduler::State,
@@ -203,6 +206,7 @@ impl Cloud {
             iam: iam::State::default(),
             kms: kms::State::default(),
             lambda: lambda::State::default(),
+            logs: logs::State::default(),
             s3: s3::State::default(),
             sagemaker: sagemaker::State::default(),
             scheduler: scheduler::State::default(),
@@ -222,6 +226,7 @@ impl Cloud {
                 "IAM" => iam::deploy,
                 "KMS" => kms::deploy,
                 "Lambda" => lambda::deploy,
+                "Logs" => logs::deploy,
                 "S3" => s3::deploy,
                 "SageMaker" => sagemaker::deploy,
                 "Scheduler" => scheduler::deploy,

@@ -1,5 +1,7 @@
 //! S3: buckets and objects.
 
+mod lifecycle;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -44,6 +46,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 "BucketName",
                 "BucketEncryption",
                 "LifecycleConfiguration",
+                "LoggingConfiguration",
                 "OwnershipControls",
                 "PublicAccessBlockConfiguration",
                 "Tags",
@@ -57,6 +60,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             if let Some(unknown) = unknown {
                 return Err(resource.unsupported(format!("the property `{unknown}`")));
             }
+            lifecycle::check(resource)?;
             cloud.s3.buckets.insert(resource.physical_id.clone(), BTreeMap::new());
             Ok(())
         }

@@ -36,6 +36,15 @@ struct QueueProperties {
     _retention: Option<Value>,
     #[serde(rename = "SqsManagedSseEnabled")]
     _sse: Option<bool>,
+    #[serde(rename = "KmsMasterKeyId")]
+    _kms_key: Option<String>,
+    #[serde(rename = "KmsDataKeyReusePeriodSeconds")]
+    _data_key_reuse: Option<Value>,
+    // Nothing takes a message out of a queue here: it is never hidden from others, and never sent on to another queue.
+    #[serde(rename = "VisibilityTimeout")]
+    _visibility: Option<Value>,
+    #[serde(rename = "RedriveAllowPolicy")]
+    _redrive_allow: Option<Value>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
 }

@@ -187,8 +187,17 @@ fn show_project(project: &Project) -> Value {
         "created": seconds(project.created),
         "lastModified": seconds(project.created),
     });
-    if let (Some(description), Some(members)) = (&project.description, shown.as_object_mut()) {
-        members.insert("description".into(), description.as_str().into());
+    if let Some(members) = shown.as_object_mut() {
+        if let Some(description) = &project.description {
+            members.insert("description".into(), description.as_str().into());
+        }
+        if let Some(key) = &project.encryption_key {
+            members.insert("encryptionKey".into(), key.as_str().into());
+        }
+        if let Some(group) = &project.log_group {
+            let logs = json!({"cloudWatchLogs": {"status": "ENABLED", "groupName": group}});
+            members.insert("logsConfig".into(), logs);
+        }
     }
     shown
 }
@@ -215,7 +224,7 @@ fn show_build(cloud: &Cloud, build: &Build, project: &Project) -> Value {
         None => ("BUILD", build.started),
     };
     phases.push(json!({"phaseType": current, "startTime": seconds(since)}));
-    let (group, stream) = log_names(build);
+    let (group, stream) = log_names(cloud, build);
     let mut shown = json!({
         "id": build.id,
         "arn": build.arn,

@@ -93,6 +93,10 @@ struct Project {
     privileged: bool,
     variables: Vec<Variable>,
     timeout_minutes: u32,
+    /// The key that encrypts the output, if it is not S3's own.
+    encryption_key: Option<String>,
+    /// The group that builds log to, if it is not their own.
+    log_group: Option<String>,
     created: Timestamp,
     /// By start.
     builds: Vec<String>,

@@ -19,9 +19,24 @@ struct Properties {
     environment: EnvironmentProperties,
     #[serde(default, deserialize_with = "optional_number")]
     timeout_in_minutes: Option<u32>,
+    encryption_key: Option<String>,
+    logs_config: Option<LogsConfig>,
     // Tags change nothing here.
     #[serde(default, rename = "Tags")]
     _tags: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct LogsConfig {
+    cloud_watch_logs: Option<CloudWatchLogs>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct CloudWatchLogs {
+    status: String,
+    group_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +99,10 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     if !(5..=2160).contains(&timeout_minutes) {
         return Err(resource.wrong(format!("TimeoutInMinutes {timeout_minutes} is not 5 to 2160")));
     }
+    let logs = properties.logs_config.and_then(|logs| logs.cloud_watch_logs);
+    if let Some(logs) = logs.as_ref().filter(|logs| logs.status != "ENABLED") {
+        return Err(resource.unsupported(format!("CloudWatchLogs of Status {}", logs.status)));
+    }
     let name = properties.name;
     let role = properties.service_role;
     let project = Project {
@@ -104,6 +123,8 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         privileged: environment.privileged_mode,
         variables,
         timeout_minutes,
+        encryption_key: properties.encryption_key,
+        log_group: logs.and_then(|logs| logs.group_name),
         created: cloud.now,
         builds: Vec::new(),
     };

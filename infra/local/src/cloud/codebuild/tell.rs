@@ -96,7 +96,7 @@ fn information(cloud: &Cloud, build: &Build, project: &Project) -> Value {
     if let Some(ended) = build.ended {
         phases.push(json!({"start-time": date(ended), "phase-type": "COMPLETED"}));
     }
-    let (group, stream) = log_names(build);
+    let (group, stream) = log_names(cloud, build);
     let mut information = json!({
         "environment": {
             "image": project.image,
@@ -134,9 +134,14 @@ fn date(time: Timestamp) -> String {
 }
 
 /// Log group and log stream.
-pub(super) fn log_names(build: &Build) -> (String, &str) {
+pub(super) fn log_names<'a>(cloud: &Cloud, build: &'a Build) -> (String, &'a str) {
     let stream = build.id.rsplit(':').next().unwrap_or_default();
-    (format!("/aws/codebuild/{}", build.project), stream)
+    let project = cloud.codebuild.projects.get(&build.project);
+    let group = project.and_then(|project| project.log_group.clone());
+    (
+        group.unwrap_or_else(|| format!("/aws/codebuild/{}", build.project)),
+        stream,
+    )
 }
 
 pub(super) fn log_link(cloud: &Cloud, group: &str, stream: &str) -> String {

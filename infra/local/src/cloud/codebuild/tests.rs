@@ -226,6 +226,41 @@ fn a_commit_is_built() {
 }
 
 #[test]
+fn a_project_says_where_it_logs_and_which_key_it_has() {
+    let more = "TimeoutInMinutes: 10
+      EncryptionKey: alias/own
+      LogsConfig: {CloudWatchLogs: {Status: ENABLED, GroupName: /signalbox/fraud}}";
+    let template = TEMPLATE.replace("TimeoutInMinutes: 10", more);
+    let mut bench = Bench {
+        cloud: deploy(&template).unwrap(),
+    };
+    bench.push("main", 1);
+    let shown = bench.call("BatchGetProjects", &json!({"names": ["checks"]})).unwrap();
+    let project = &shown["projects"][0];
+    let logs = json!({"cloudWatchLogs": {"status": "ENABLED", "groupName": "/signalbox/fraud"}});
+    assert_eq!(
+        (&project["encryptionKey"], &project["logsConfig"]),
+        (&json!("alias/own"), &logs)
+    );
+    let build = bench
+        .start(&json!({"projectName": "checks", "sourceVersion": "main"}))
+        .unwrap();
+    assert_eq!(bench.shown(&build)["logs"]["groupName"], "/signalbox/fraud");
+    for (from, to, words) in [
+        (
+            "Status: ENABLED",
+            "Status: DISABLED",
+            "CloudWatchLogs of Status DISABLED",
+        ),
+        ("{CloudWatchLogs:", "{S3Logs:", "S3Logs"),
+        ("GroupName:", "StreamName:", "StreamName"),
+    ] {
+        let error = deploy(&template.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_failing_command_names_phase_and_message() {
     let mut bench = Bench::new();
     let build = bench

@@ -118,6 +118,8 @@ pub(super) struct Declaration {
     pub(super) role_arn: String,
     pub(super) mode: ExecutionMode,
     pub(super) bucket: String,
+    /// The key that encrypts the artifacts, if it is not S3's own: an id, an ARN or an alias's ARN.
+    pub(super) encryption_key: Option<String>,
     pub(super) variables: Vec<Variable>,
     pub(super) stages: Vec<Stage>,
 }
@@ -174,6 +176,14 @@ struct Properties {
 struct StoreProperties {
     r#type: String,
     location: String,
+    encryption_key: Option<KeyProperties>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct KeyProperties {
+    id: String,
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -295,6 +305,10 @@ impl Declaration {
         if properties.artifact_store.r#type != "S3" {
             return Err(resource.unsupported(format!("ArtifactStore of Type {}", properties.artifact_store.r#type)));
         }
+        let encryption_key = properties.artifact_store.encryption_key;
+        if let Some(key) = encryption_key.as_ref().filter(|key| key.r#type != "KMS") {
+            return Err(resource.unsupported(format!("EncryptionKey of Type {}", key.r#type)));
+        }
         let variables: Vec<Variable> = properties
             .variables
             .into_iter()
@@ -334,6 +348,7 @@ impl Declaration {
             role_arn: properties.role_arn,
             mode,
             bucket: properties.artifact_store.location,
+            encryption_key: encryption_key.map(|key| key.id),
             variables,
             stages: Vec::new(),
         };
@@ -416,16 +431,24 @@ impl Declaration {
         Ok(())
     }
 
+    /// `encryptionKey`, as the pipeline and the events of its jobs have it.
+    pub(super) fn show_key(&self) -> Option<Value> {
+        let key = self.encryption_key.as_ref()?;
+        Some(json!({"id": key, "type": "KMS"}))
+    }
+
     /// The pipeline as GetPipeline shows it.
     pub(super) fn show(&self) -> Value {
         let stages = self.stages.iter().map(|stage| {
             let actions: Vec<Value> = stage.actions.iter().map(Action::show).collect();
             json!({"name": stage.name, "actions": actions})
         });
+        let mut store = json!({"type": "S3", "location": self.bucket});
+        super::set(&mut store, "encryptionKey", self.show_key());
         let mut shown = json!({
             "name": self.name,
             "roleArn": self.role_arn,
-            "artifactStore": {"type": "S3", "location": self.bucket},
+            "artifactStore": store,
             "stages": stages.collect::<Vec<_>>(),
             "version": super::VERSION,
             "executionMode": self.mode.name(),

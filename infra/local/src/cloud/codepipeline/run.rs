@@ -737,6 +737,7 @@ fn begin_job(cloud: &mut Cloud, place: &Place, token: Option<String>) -> Result<
         "artifactCredentials": credentials,
     });
     set(&mut data, "continuationToken", token);
+    set(&mut data, "encryptionKey", pipeline.declaration.show_key());
     let function = run.configuration.get("FunctionName").cloned().unwrap_or_default();
     let event = json!({"CodePipeline.job": {"id": id, "accountId": cloud.target.account, "data": data}});
     let job = Job {

@@ -315,6 +315,25 @@ fn check_events(bench: &Bench) -> Vec<String> {
 // ---- Trains
 
 #[test]
+fn pipeline_and_jobs_name_the_key_of_the_artifacts() {
+    let key = json!({"id": "arn:aws:kms:eu-west-1:123456789012:key/k", "type": "KMS"});
+    let mut stack = stack();
+    resource(&mut stack, "TrainPipeline").properties["ArtifactStore"]["EncryptionKey"] =
+        json!({"Id": key["id"], "Type": key["type"]});
+    let mut bench = Bench::of(stack);
+    let shown = bench.ok("GetPipeline", json!({"name": "fraud-train"}));
+    assert_eq!(shown["pipeline"]["artifactStore"]["encryptionKey"], key);
+    bench.push();
+    bench.start_train();
+    bench.wait(1);
+    let build = bench.build();
+    let built = BuildOutcome::Succeeded(Bytes::from_static(b"built"));
+    bench.cloud.finish_build(build.id, built);
+    let (_, job) = bench.job();
+    assert_eq!(job["data"]["encryptionKey"], key);
+}
+
+#[test]
 fn a_push_is_built_and_its_training_started() {
     let mut bench = Bench::new();
     let commit = bench.push();
@@ -1477,8 +1496,8 @@ fn what_is_not_understood_is_named() {
             "TrainPipeline",
             "/ArtifactStore",
             "EncryptionKey",
-            json!({}),
-            "EncryptionKey",
+            json!({"Id": "k", "Type": "AES"}),
+            "EncryptionKey of Type AES",
         ),
         ("TrainPipeline", "/Stages/1", "OnFailure", json!({}), "OnFailure"),
         ("TrainPipeline", action, "Region", json!("eu-west-2"), "Region"),
