@@ -81,7 +81,13 @@ impl Maker<'_> {
                 Identity::new(format!("{function}|{}", self.required("Qualifier")?))
             }
             "AWS::Lambda::Url" => {
-                let name = self.function_name("TargetFunctionArn")?;
+                // The alias is in the ARN, as SAM has it, or the qualifier.
+                let text = self.required("TargetFunctionArn")?;
+                let name = text.split_once(":function:").map_or(text.as_str(), |(_, name)| name);
+                let name = match self.optional("Qualifier")? {
+                    Some(qualifier) if !name.contains(':') => format!("{name}:{qualifier}"),
+                    _ => name.to_owned(),
+                };
                 let arn = self.function_arn(&name);
                 Identity::new(arn.clone())
                     .with_arn("FunctionArn", arn)
@@ -177,6 +183,16 @@ impl Maker<'_> {
                 let name = self.name("Name", 150)?;
                 let arn = self.arn("codebuild", &format!("project/{name}"));
                 Identity::new(name).with_arn("Arn", arn)
+            }
+            "AWS::CodeDeploy::Application" => {
+                let name = self.name("ApplicationName", 100)?;
+                let arn = self.arn("codedeploy", &format!("application:{name}"));
+                Identity::new(name).with_hidden_arn(arn)
+            }
+            "AWS::CodeDeploy::DeploymentGroup" => {
+                let name = self.name("DeploymentGroupName", 100)?;
+                let path = format!("deploymentgroup:{}/{name}", self.required("ApplicationName")?);
+                Identity::new(name).with_hidden_arn(self.arn("codedeploy", &path))
             }
             "AWS::CodePipeline::Pipeline" => {
                 let name = self.name("Name", 100)?;

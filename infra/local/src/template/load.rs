@@ -30,26 +30,41 @@ impl Stack {
             target,
             parameters: &parameters,
             conditions: BTreeMap::new(),
+            references: BTreeMap::new(),
         };
         scope.evaluate_conditions(template.get("Conditions"))?;
-        let declared = declared(&template)?;
+        let globals = template.get("Globals").and_then(|globals| globals.get("Function"));
+        let mut transform = sam::Transform::new(globals, &parameters);
+        let declared = declared(&template, &mut transform)?;
+        let conditions = transform.conditions();
+        if conditions.len() > 1 {
+            let any = conditions.iter().any(|name| scope.conditions.get(*name) == Some(&true));
+            scope.conditions.insert(sam::CONDITION.to_owned(), any);
+        }
+        scope.references = transform.references();
         let mut deployment = Deployment {
             declared: &declared,
             identities: BTreeMap::new(),
             within: Vec::new(),
             resources: Vec::with_capacity(declared.len()),
+            update_policies: BTreeMap::new(),
         };
         for name in declared.keys() {
             deployment.resource(&scope, name)?;
         }
         let outputs = outputs(&template, &scope, &mut deployment)?;
-        let resources = deployment.resources;
+        let Deployment {
+            resources,
+            update_policies,
+            ..
+        } = deployment;
         Ok(Stack {
             parameters: parameters
                 .iter()
                 .map(|(name, Parameter { text, .. })| (name.clone(), text.clone()))
                 .collect(),
             resources,
+            update_policies,
             outputs,
         })
     }
@@ -88,14 +103,16 @@ fn check_sections(template: &Map<String, Value>) -> Result<(), TemplateError> {
 }
 
 /// The resources that the template declares, SAM's expanded.
-fn declared(template: &Map<String, Value>) -> Result<BTreeMap<String, Declared>, TemplateError> {
+fn declared(
+    template: &Map<String, Value>,
+    transform: &mut sam::Transform<'_>,
+) -> Result<BTreeMap<String, Declared>, TemplateError> {
     let Some(Value::Object(section)) = template.get("Resources") else {
         return Err(wrong("Resources", "must be a map"));
     };
     if section.is_empty() {
         return Err(wrong("Resources", "must have at least one resource"));
     }
-    let globals = template.get("Globals").and_then(|globals| globals.get("Function"));
     let mut declared = BTreeMap::new();
     for (logical_id, resource) in section {
         let place = format!("Resources.{logical_id}");
@@ -107,12 +124,15 @@ fn declared(template: &Map<String, Value>) -> Result<BTreeMap<String, Declared>,
             if !template.contains_key("Transform") {
                 return Err(wrong(&place, format!("{kind} needs Transform: {TRANSFORM}")));
             }
-            for (logical_id, resource) in sam::expand(logical_id, resource, globals)? {
+            for (logical_id, resource) in transform.expand(logical_id, resource)? {
                 insert(&mut declared, logical_id, &resource)?;
             }
         } else {
             insert(&mut declared, logical_id.clone(), resource)?;
         }
+    }
+    for (logical_id, resource) in transform.shared()? {
+        insert(&mut declared, logical_id, &resource)?;
     }
     Ok(declared)
 }
@@ -126,6 +146,7 @@ fn check_resource<'template>(resource: &'template Value, place: &str) -> Result<
         match (name.as_str(), value) {
             ("Type" | "DeletionPolicy" | "UpdateReplacePolicy" | "DependsOn" | "Condition" | "Metadata", _)
             | ("Properties", Value::Object(_)) => {}
+            ("UpdatePolicy", policy) => check_update_policy(members.get("Type"), policy, place)?,
             ("Properties", _) => return Err(wrong(&format!("{place}.Properties"), "must be a map")),
             (other, _) => return Err(unsupported(place, format!("the resource attribute {other}"))),
         }
@@ -133,6 +154,20 @@ fn check_resource<'template>(resource: &'template Value, place: &str) -> Result<
     match members.get("Type") {
         Some(Value::String(kind)) => Ok(kind),
         _ => Err(wrong(place, "must have a Type")),
+    }
+}
+
+/// An update policy says how an alias is moved, and nothing else here.
+fn check_update_policy(kind: Option<&Value>, policy: &Value, place: &str) -> Result<(), TemplateError> {
+    let place = format!("{place}.UpdatePolicy");
+    let mut members = policy.as_object().into_iter().flat_map(Map::keys);
+    match (members.next().map(String::as_str), members.next()) {
+        (Some("CodeDeployLambdaAliasUpdate"), None) if kind.is_some_and(|kind| kind == "AWS::Lambda::Alias") => Ok(()),
+        (None, _) => Err(wrong(&place, "must be a map")),
+        _ => Err(unsupported(
+            &place,
+            "any policy but an alias's CodeDeployLambdaAliasUpdate",
+        )),
     }
 }
 
@@ -156,6 +191,7 @@ fn insert(
         kind: check_resource(resource, &place)?.to_owned(),
         properties: resource.get("Properties").cloned(),
         condition: resource.get("Condition").cloned(),
+        update_policy: resource.get("UpdatePolicy").cloned(),
         depends_on,
     };
     if declared.insert(logical_id, new).is_some() {
@@ -169,6 +205,7 @@ struct Declared {
     kind: String,
     properties: Option<Value>,
     condition: Option<Value>,
+    update_policy: Option<Value>,
     depends_on: Vec<String>,
 }
 
@@ -179,6 +216,7 @@ struct Deployment<'template> {
     /// The resources being resolved, each because of the one before.
     within: Vec<&'template str>,
     resources: Vec<Resource>,
+    update_policies: BTreeMap<String, Value>,
 }
 
 impl Resources for Deployment<'_> {
@@ -235,6 +273,11 @@ impl<'template> Deployment<'template> {
                 .unwrap_or_default(),
             None => Value::Object(Map::new()),
         };
+        if let Some(policy) = &declared.update_policy {
+            let policy = scope.resolve(policy, self, &format!("{place}.UpdatePolicy"))?;
+            self.update_policies
+                .insert(logical_id.to_owned(), policy.unwrap_or_default());
+        }
         let maker = Maker {
             target: scope.target,
             logical_id,

@@ -20,6 +20,8 @@ pub struct Stack {
     pub parameters: BTreeMap<String, String>,
     /// The resources, each after those that it refers to.
     pub resources: Vec<Resource>,
+    /// The `UpdatePolicy` of each resource that has one, by logical id, resolved.
+    pub update_policies: BTreeMap<String, Value>,
     /// The outputs.
     pub outputs: BTreeMap<String, String>,
 }

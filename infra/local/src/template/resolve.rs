@@ -13,6 +13,8 @@ pub(crate) struct Scope<'template> {
     pub(crate) target: &'template Target,
     pub(crate) parameters: &'template BTreeMap<String, Parameter>,
     pub(crate) conditions: BTreeMap<String, bool>,
+    /// The logical ids that SAM's own references stand for: `FUNCTION.Version` and `FUNCTION.Alias`.
+    pub(crate) references: BTreeMap<String, String>,
 }
 
 /// Gives the identity of a resource, which it deploys first if need be; nothing if there is no such resource, or its condition
@@ -185,6 +187,7 @@ impl Scope<'_> {
     }
 
     fn reference(&self, name: &str, resources: &mut dyn Resources, place: &str) -> Result<Value, TemplateError> {
+        let name = self.references.get(name).map_or(name, String::as_str);
         if let Some(parameter) = self.parameters.get(name) {
             return Ok(parameter.value());
         }
@@ -254,7 +257,9 @@ impl Scope<'_> {
             let name = name.trim();
             if let Some(value) = variables.get(name) {
                 text.push_str(&self.text(value, resources, &format!("{place}.{name}"))?);
-            } else if let Some((resource, attribute)) = name.split_once('.') {
+            } else if let Some((resource, attribute)) = name.split_once('.')
+                && !self.references.contains_key(name)
+            {
                 text.push_str(&attribute_value(self, resource, attribute, resources, place)?);
             } else {
                 match scalar(&self.reference(name, resources, place)?) {
@@ -387,6 +392,12 @@ fn attribute_value(
     resources: &mut dyn Resources,
     place: &str,
 ) -> Result<String, TemplateError> {
+    // `FUNCTION.Version.Version` is an attribute of the version that SAM has made.
+    let derived = attribute.split_once('.').and_then(|(property, attribute)| {
+        let resource = scope.references.get(&format!("{resource}.{property}"))?;
+        Some((resource.as_str(), attribute))
+    });
+    let (resource, attribute) = derived.unwrap_or((resource, attribute));
     let Some((identity, kind)) = resources.resource(scope, resource)? else {
         return Err(unresolved(place, resource));
     };

@@ -556,9 +556,37 @@ fn every_type_has_its_identity() {
         (
             "AWS::Lambda::Url",
             "{TargetFunctionArn: 'arn:aws:lambda:R:A:function:f:live'}",
+            "arn:aws:lambda:R:A:function:f:live",
+            "FunctionArn=arn:aws:lambda:R:A:function:f:live FunctionUrl=http://127.0.0.1:4566/function-url/f:live/",
+            "arn:aws:lambda:R:A:function:f:live",
+        ),
+        (
+            "AWS::Lambda::Url",
+            "{TargetFunctionArn: f, Qualifier: live}",
+            "arn:aws:lambda:R:A:function:f:live",
+            "FunctionArn=arn:aws:lambda:R:A:function:f:live FunctionUrl=http://127.0.0.1:4566/function-url/f:live/",
+            "arn:aws:lambda:R:A:function:f:live",
+        ),
+        (
+            "AWS::Lambda::Url",
+            "{TargetFunctionArn: f}",
             "arn:aws:lambda:R:A:function:f",
             "FunctionArn=arn:aws:lambda:R:A:function:f FunctionUrl=http://127.0.0.1:4566/function-url/f/",
             "arn:aws:lambda:R:A:function:f",
+        ),
+        (
+            "AWS::CodeDeploy::Application",
+            "{ApplicationName: a}",
+            "a",
+            "",
+            "arn:aws:codedeploy:R:A:application:a",
+        ),
+        (
+            "AWS::CodeDeploy::DeploymentGroup",
+            "{ApplicationName: a, DeploymentGroupName: g}",
+            "g",
+            "",
+            "arn:aws:codedeploy:R:A:deploymentgroup:a/g",
         ),
         (
             "AWS::IAM::Role",
@@ -1069,12 +1097,40 @@ fn a_function_that_cannot_expand_says_why() {
             "Resources.F.Properties.PackageType: the local cloud does not understand any but Zip",
         ),
         (
-            "{CodeUri: f, AutoPublishAlias: live}",
-            "Resources.F.Properties: the local cloud does not understand the property AutoPublishAlias of AWS::Serverless::Function",
+            "{CodeUri: f, AutoPublishAlias: 'a b'}",
+            "Resources.F.Properties: AutoPublishAlias `a b` must have letters, digits, - and _ only, and not digits alone",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: !GetAtt A.B}",
+            "Resources.F.Properties: AutoPublishAlias must be a string, or a parameter that is: SAM resolves nothing else",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAliasAllProperties: true}",
+            "Resources.F.Properties: the local cloud does not understand the property AutoPublishAliasAllProperties of AWS::Serverless::Function",
         ),
         (
             "{CodeUri: f, DeploymentPreference: {}}",
-            "Resources.F.Properties: the local cloud does not understand the property DeploymentPreference of AWS::Serverless::Function",
+            "Resources.F.Properties.DeploymentPreference: needs AutoPublishAlias",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: live, DeploymentPreference: {}}",
+            "Resources.F.Properties.DeploymentPreference: Type is required",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: live, DeploymentPreference: {Type: AllAtOnce, Bake: 5}}",
+            "Resources.F.Properties.DeploymentPreference: the local cloud does not understand the property Bake",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: live, DeploymentPreference: {Type: AllAtOnce, Hooks: {During: f}}}",
+            "Resources.F.Properties.DeploymentPreference.Hooks: the local cloud does not understand the property During",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: live, DeploymentPreference: {Type: AllAtOnce, Enabled: !If [A, true, false]}}",
+            "Resources.F.Properties.DeploymentPreference: Enabled must be true or false, or a parameter that is: SAM resolves nothing else",
+        ),
+        (
+            "{CodeUri: f, AutoPublishAlias: live, DeploymentPreference: {Type: AllAtOnce, Alarms: a}}",
+            "Resources.F.Properties.DeploymentPreference.Alarms: must be a list",
         ),
         (
             "{CodeUri: f, Role: r, Policies: []}",

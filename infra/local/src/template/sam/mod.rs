@@ -1,8 +1,22 @@
 //! SAM's functions as the CloudFormation resources that they stand for.
 
+mod deployment;
+mod events;
+mod members;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::deployment::CONDITION;
+use self::deployment::Preference;
+use self::members::Members;
+use self::policy::{PolicyKind, RoleParts, policy_of};
 use super::TemplateError;
+use super::parameters::Parameter;
 use super::resolve::{function, unsupported, wrong};
 
 /// SAM's function type.
@@ -47,28 +61,66 @@ fn is_function(object: &Map<String, Value>) -> bool {
     object.len() == 1 && object.keys().any(|name| name == "Ref" || name.starts_with("Fn::"))
 }
 
-/// The resources that one function stands for, by logical id. `globals` is `Globals.Function`.
-pub(crate) fn expand(
-    logical_id: &str,
-    resource: &Value,
-    globals: Option<&Value>,
-) -> Result<Vec<(String, Value)>, TemplateError> {
-    let none = json!({});
-    let own = resource.get("Properties").unwrap_or(&none);
-    let merged = globals.map_or_else(|| own.clone(), |globals| merge(globals, own));
-    let place = format!("Resources.{logical_id}.Properties");
-    let Value::Object(properties) = merged else {
-        return Err(wrong(&place, "must be a map"));
-    };
-    let mut expansion = Expansion {
-        logical_id,
-        resource,
-        place,
-        properties,
-        resources: Vec::new(),
-    };
-    expansion.run()?;
-    Ok(expansion.resources)
+/// SAM's transform of one template.
+pub(crate) struct Transform<'template> {
+    globals: Option<&'template Value>,
+    parameters: &'template BTreeMap<String, Parameter>,
+    references: BTreeMap<String, String>,
+    preferences: Vec<Preference>,
+}
+
+impl<'template> Transform<'template> {
+    /// Nothing is expanded yet. `globals` is `Globals.Function`.
+    pub(crate) fn new(
+        globals: Option<&'template Value>,
+        parameters: &'template BTreeMap<String, Parameter>,
+    ) -> Transform<'template> {
+        Transform {
+            globals,
+            parameters,
+            references: BTreeMap::new(),
+            preferences: Vec::new(),
+        }
+    }
+
+    /// The resources that one function stands for, by logical id.
+    pub(crate) fn expand(&mut self, logical_id: &str, resource: &Value) -> Result<Vec<(String, Value)>, TemplateError> {
+        let none = json!({});
+        let own = resource.get("Properties").unwrap_or(&none);
+        let merged = self.globals.map_or_else(|| own.clone(), |globals| merge(globals, own));
+        let place = format!("Resources.{logical_id}.Properties");
+        let Value::Object(properties) = merged else {
+            return Err(wrong(&place, "must be a map"));
+        };
+        let mut expansion = Expansion {
+            logical_id,
+            resource,
+            place,
+            properties,
+            parameters: self.parameters,
+            alias: None,
+            resources: Vec::new(),
+            references: &mut self.references,
+            preferences: &mut self.preferences,
+        };
+        expansion.run()?;
+        Ok(expansion.resources)
+    }
+
+    /// What all functions share: the resources of CodeDeploy.
+    pub(crate) fn shared(&self) -> Result<Vec<(String, Value)>, TemplateError> {
+        deployment::groups(&self.preferences)
+    }
+
+    /// The conditions any of which makes [`CONDITION`] hold.
+    pub(crate) fn conditions(&self) -> BTreeSet<&str> {
+        deployment::conditions(&self.preferences)
+    }
+
+    /// The logical ids that `FUNCTION.Version` and `FUNCTION.Alias` stand for.
+    pub(crate) fn references(self) -> BTreeMap<String, String> {
+        self.references
+    }
 }
 
 /// One function while it is taken apart; properties are taken out of it as they are dealt with.
@@ -77,7 +129,12 @@ struct Expansion<'template> {
     resource: &'template Value,
     place: String,
     properties: Map<String, Value>,
+    parameters: &'template BTreeMap<String, Parameter>,
+    /// The alias that everything but the function's own settings is for: its logical id and its name.
+    alias: Option<(String, String)>,
     resources: Vec<(String, Value)>,
+    references: &'template mut BTreeMap<String, String>,
+    preferences: &'template mut Vec<Preference>,
 }
 
 impl Expansion<'_> {
@@ -94,6 +151,9 @@ impl Expansion<'_> {
             Some(_) => return Err(unsupported(&format!("{}.PackageType", self.place), "any but Zip")),
         }
         lambda.insert("Code".to_owned(), self.code()?);
+        self.publish(&lambda)?;
+        // Without an alias there is nothing to deploy to; this says so.
+        self.preference()?;
         let tags = tags(self.properties.remove("Tags"), &self.place)?;
         lambda.insert("Tags".to_owned(), tags.clone());
         // What the function's own role must allow beyond the template's policies, as SAM adds it.
@@ -163,12 +223,24 @@ impl Expansion<'_> {
         self.push(logical_id, json!({"Type": kind, "Properties": properties.into()}));
     }
 
-    fn reference(&self) -> Value {
+    fn function(&self) -> Value {
         json!({"Ref": self.logical_id})
     }
 
+    /// What is invoked: the alias, else the function. A function is its name here, an alias its ARN.
+    fn reference(&self) -> Value {
+        match &self.alias {
+            Some((alias, _)) => json!({"Ref": alias}),
+            None => self.function(),
+        }
+    }
+
+    /// The ARN of what is invoked.
     fn arn(&self) -> Value {
-        arn_of(self.logical_id)
+        match &self.alias {
+            Some(_) => self.reference(),
+            None => arn_of(self.logical_id),
+        }
     }
 
     fn code(&mut self) -> Result<Value, TemplateError> {
@@ -258,8 +330,9 @@ impl Expansion<'_> {
     fn event_invoke_config(&mut self, config: Value, role: &mut RoleParts) -> Result<(), TemplateError> {
         let mut members = Members::new(config, format!("{}.EventInvokeConfig", self.place))?;
         let mut properties = Map::new();
-        properties.insert("FunctionName".to_owned(), self.reference());
-        properties.insert("Qualifier".to_owned(), json!("$LATEST"));
+        properties.insert("FunctionName".to_owned(), self.function());
+        let qualifier = self.alias.as_ref().map_or("$LATEST", |(_, name)| name.as_str());
+        properties.insert("Qualifier".to_owned(), json!(qualifier));
         members.move_to(&mut properties, &["MaximumEventAgeInSeconds", "MaximumRetryAttempts"]);
         if let Some(destinations) = members.take("DestinationConfig") {
             let mut destinations = Members::new(destinations, format!("{}.DestinationConfig", members.place))?;
@@ -287,11 +360,12 @@ impl Expansion<'_> {
             properties.insert("DestinationConfig".to_owned(), Value::Object(made));
         }
         members.done()?;
-        self.add(
-            format!("{}EventInvokeConfig", self.logical_id),
-            "AWS::Lambda::EventInvokeConfig",
-            properties,
-        );
+        let mut resource = json!({"Type": "AWS::Lambda::EventInvokeConfig", "Properties": properties});
+        if let (Some((alias, _)), Value::Object(resource)) = (&self.alias, &mut resource) {
+            // The qualifier is a name, which waits for nothing.
+            resource.insert("DependsOn".to_owned(), json!([alias]));
+        }
+        self.push(format!("{}EventInvokeConfig", self.logical_id), resource);
         Ok(())
     }
 
@@ -339,203 +413,6 @@ impl Expansion<'_> {
         }
         Ok(())
     }
-
-    fn permission(&mut self, event_id: &str, service: &str, source: &Value) {
-        let function = self.reference();
-        self.add(
-            format!("{event_id}Permission"),
-            "AWS::Lambda::Permission",
-            json!({
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": function,
-                "Principal": format!("{service}.amazonaws.com"),
-                "SourceArn": source,
-            }),
-        );
-    }
-
-    fn event(&mut self, name: &str, event: Value) -> Result<(), TemplateError> {
-        let id = format!("{}{name}", self.logical_id);
-        let mut event = Members::new(event, format!("{}.Events.{name}", self.place))?;
-        let kind = event.text("Type")?;
-        let members = event.take("Properties").unwrap_or_else(|| json!({}));
-        let members = Members::new(members, format!("{}.Properties", event.place))?;
-        event.done()?;
-        match kind.as_str() {
-            "EventBridgeRule" | "CloudWatchEvent" => self.rule(&id, members),
-            "SNS" => self.subscription(&id, members),
-            "ScheduleV2" => self.schedule(&id, members),
-            other => Err(unsupported(&event.place, format!("the event type {other}"))),
-        }
-    }
-
-    fn rule(&mut self, id: &str, mut members: Members) -> Result<(), TemplateError> {
-        let mut rule = Map::new();
-        rule.insert("EventPattern".to_owned(), members.required("Pattern")?);
-        members.move_to(&mut rule, &["EventBusName", "State"]);
-        members.rename_to(&mut rule, "RuleName", "Name");
-        let mut target = Map::new();
-        target.insert("Arn".to_owned(), self.arn());
-        let target_id = match members.take("Target") {
-            None => json!(format!("{id}LambdaTarget")),
-            Some(given) => {
-                let mut given = Members::new(given, format!("{}.Target", members.place))?;
-                let target_id = given.required("Id")?;
-                given.done()?;
-                target_id
-            }
-        };
-        target.insert("Id".to_owned(), target_id);
-        members.move_to(&mut target, &["Input", "InputPath", "InputTransformer", "RetryPolicy"]);
-        members.dead_letter_config(&mut target)?;
-        members.done()?;
-        rule.insert("Targets".to_owned(), json!([target]));
-        self.add(id.to_owned(), "AWS::Events::Rule", rule);
-        self.permission(id, "events", &arn_of(id));
-        Ok(())
-    }
-
-    fn subscription(&mut self, id: &str, mut members: Members) -> Result<(), TemplateError> {
-        let topic = members.required("Topic")?;
-        let mut subscription = Map::new();
-        subscription.insert("Endpoint".to_owned(), self.arn());
-        subscription.insert("Protocol".to_owned(), json!("lambda"));
-        subscription.insert("TopicArn".to_owned(), topic.clone());
-        members.move_to(
-            &mut subscription,
-            &["FilterPolicy", "FilterPolicyScope", "RedrivePolicy"],
-        );
-        members.done()?;
-        self.add(id.to_owned(), "AWS::SNS::Subscription", subscription);
-        self.permission(id, "sns", &topic);
-        Ok(())
-    }
-
-    fn schedule(&mut self, id: &str, mut members: Members) -> Result<(), TemplateError> {
-        let mut schedule = Map::new();
-        schedule.insert("ScheduleExpression".to_owned(), members.required("ScheduleExpression")?);
-        let window = members
-            .take("FlexibleTimeWindow")
-            .unwrap_or_else(|| json!({"Mode": "OFF"}));
-        schedule.insert("FlexibleTimeWindow".to_owned(), window);
-        members.move_to(
-            &mut schedule,
-            &[
-                "Description",
-                "EndDate",
-                "GroupName",
-                "ScheduleExpressionTimezone",
-                "StartDate",
-                "State",
-            ],
-        );
-        // SAM names a schedule after its event, not after the stack.
-        match (members.take("Name"), members.take("OmitName")) {
-            (Some(name), _) => {
-                schedule.insert("Name".to_owned(), name);
-            }
-            (None, Some(Value::Bool(true))) => {}
-            (None, _) => {
-                schedule.insert("Name".to_owned(), json!(id));
-            }
-        }
-        let mut target = Map::new();
-        target.insert("Arn".to_owned(), self.arn());
-        members.move_to(&mut target, &["Input", "RetryPolicy"]);
-        members.dead_letter_config(&mut target)?;
-        let boundary = members.take("PermissionsBoundary");
-        let role = if let Some(role) = members.take("RoleArn") {
-            role
-        } else {
-            let role_id = format!("{id}Role");
-            let mut role = Map::new();
-            role.insert("AssumeRolePolicyDocument".to_owned(), assumed_by("scheduler"));
-            let mut policy = allow("LambdaPolicy", "lambda:InvokeFunction", &self.arn());
-            if let Some(name) = policy.get_mut("PolicyName") {
-                *name = json!(format!("{id}LambdaPolicy"));
-            }
-            role.insert("Policies".to_owned(), json!([policy]));
-            if let Some(boundary) = boundary {
-                role.insert("PermissionsBoundary".to_owned(), boundary);
-            }
-            let arn = arn_of(&role_id);
-            self.add(role_id, "AWS::IAM::Role", role);
-            arn
-        };
-        members.done()?;
-        target.insert("RoleArn".to_owned(), role);
-        schedule.insert("Target".to_owned(), Value::Object(target));
-        self.add(id.to_owned(), "AWS::Scheduler::Schedule", schedule);
-        Ok(())
-    }
-}
-
-/// What goes into a function's role on account of its other properties.
-#[derive(Default)]
-struct RoleParts {
-    managed: Vec<Value>,
-    inline: Vec<Value>,
-}
-
-enum PolicyKind {
-    Managed,
-    Inline,
-}
-
-/// One entry of `Policies`, as an entry of the role's `ManagedPolicyArns` or `Policies`.
-fn policy_of(policy: &Value, name: &str, place: &str) -> Result<(PolicyKind, Value), TemplateError> {
-    match (policy, function(policy)) {
-        (Value::String(text), _) if text.starts_with("arn:") => Ok((PolicyKind::Managed, policy.clone())),
-        (Value::String(text), _) => {
-            let path = if text.starts_with("AWSLambda") && text.ends_with("Role") {
-                "service-role/"
-            } else {
-                ""
-            };
-            Ok((
-                PolicyKind::Managed,
-                json!(format!("arn:aws:iam::aws:policy/{path}{text}")),
-            ))
-        }
-        (_, Some(("Fn::If", argument))) => {
-            let Some([condition, then, otherwise]) = argument.as_array().map(Vec::as_slice) else {
-                return Err(wrong(place, "Fn::If takes a list of 3"));
-            };
-            match (is_no_value(then), is_no_value(otherwise)) {
-                (true, true) => Ok((PolicyKind::Managed, then.clone())),
-                (true, false) => {
-                    let (kind, otherwise) = policy_of(otherwise, name, place)?;
-                    Ok((kind, json!({"Fn::If": [condition, then, otherwise]})))
-                }
-                (false, true) => {
-                    let (kind, then) = policy_of(then, name, place)?;
-                    Ok((kind, json!({"Fn::If": [condition, then, otherwise]})))
-                }
-                (false, false) => match (policy_of(then, name, place)?, policy_of(otherwise, name, place)?) {
-                    ((PolicyKind::Managed, then), (PolicyKind::Managed, otherwise)) => {
-                        Ok((PolicyKind::Managed, json!({"Fn::If": [condition, then, otherwise]})))
-                    }
-                    ((PolicyKind::Inline, then), (PolicyKind::Inline, otherwise)) => {
-                        Ok((PolicyKind::Inline, json!({"Fn::If": [condition, then, otherwise]})))
-                    }
-                    _ => Err(unsupported(place, "an Fn::If between an inline and a managed policy")),
-                },
-            }
-        }
-        (_, Some(_)) => Ok((PolicyKind::Managed, policy.clone())),
-        (Value::Object(members), None) if members.contains_key("Statement") => Ok((
-            PolicyKind::Inline,
-            json!({"PolicyName": name, "PolicyDocument": policy}),
-        )),
-        (Value::Object(members), None) if members.len() == 1 => {
-            let template = members.keys().next().map_or("", String::as_str);
-            Err(unsupported(place, format!("the SAM policy template {template}")))
-        }
-        _ => Err(wrong(
-            place,
-            "a policy is a name, an ARN, or a document with a Statement",
-        )),
-    }
 }
 
 fn is_no_value(value: &Value) -> bool {
@@ -579,68 +456,4 @@ fn tags(tags: Option<Value>, place: &str) -> Result<Value, TemplateError> {
         Some(_) => return Err(wrong(&format!("{place}.Tags"), "must be a map")),
     }
     Ok(Value::Array(list))
-}
-
-/// The members of a map, each of which must be taken.
-struct Members {
-    members: Map<String, Value>,
-    place: String,
-}
-
-impl Members {
-    fn new(value: Value, place: String) -> Result<Members, TemplateError> {
-        match value {
-            Value::Object(members) => Ok(Members { members, place }),
-            _ => Err(wrong(&place, "must be a map")),
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.members.remove(name)
-    }
-
-    fn required(&mut self, name: &str) -> Result<Value, TemplateError> {
-        self.take(name)
-            .ok_or_else(|| wrong(&self.place, format!("{name} is required")))
-    }
-
-    /// A member that decides how the template expands, and so can't be left to a function.
-    fn text(&mut self, name: &str) -> Result<String, TemplateError> {
-        match self.required(name)? {
-            Value::String(text) => Ok(text),
-            _ => Err(wrong(&self.place, format!("{name} must be a plain string"))),
-        }
-    }
-
-    fn move_to(&mut self, target: &mut Map<String, Value>, names: &[&str]) {
-        for name in names {
-            self.rename_to(target, name, name);
-        }
-    }
-
-    fn rename_to(&mut self, target: &mut Map<String, Value>, name: &str, new_name: &str) {
-        if let Some(value) = self.take(name) {
-            target.insert(new_name.to_owned(), value);
-        }
-    }
-
-    fn dead_letter_config(&mut self, target: &mut Map<String, Value>) -> Result<(), TemplateError> {
-        if let Some(config) = self.take("DeadLetterConfig") {
-            let mut config = Members::new(config, format!("{}.DeadLetterConfig", self.place))?;
-            // With Type, SAM would make the queue.
-            let arn = config.take("Arn");
-            config.done()?;
-            let arn = arn.ok_or_else(|| wrong(&config.place, "Arn is required"))?;
-            target.insert("DeadLetterConfig".to_owned(), json!({"Arn": arn}));
-        }
-        Ok(())
-    }
-
-    /// An error if anything was not taken.
-    fn done(&self) -> Result<(), TemplateError> {
-        match self.members.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(unsupported(&self.place, format!("the property {name}"))),
-        }
-    }
 }
