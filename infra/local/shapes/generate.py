@@ -19,10 +19,12 @@ OPERATIONS = {
     "codecommit": "CreatePullRequest GetBranch GetCommentsForPullRequest GetCommit GetDifferences GetPullRequest"
     " GetPullRequestApprovalStates GetRepository ListPullRequests ListRepositories MergePullRequestByFastForward"
     " PostCommentForPullRequest UpdatePullRequestApprovalState UpdatePullRequestStatus",
+    "codedeploy": "GetApplicationRevision GetDeployment ListDeployments PutLifecycleEventHookExecutionStatus StopDeployment",
     "codepipeline": "GetPipeline GetPipelineExecution GetPipelineState ListActionExecutions ListPipelineExecutions ListPipelines"
     " PutApprovalResult PutJobFailureResult PutJobSuccessResult StartPipelineExecution StopPipelineExecution",
     "events": "DescribeRule ListRules ListTargetsByRule PutEvents TestEventPattern",
     "kms": "DescribeKey GenerateMac ListAliases VerifyMac",
+    "lambda": "GetAlias Invoke",
     "sagemaker": "AddTags CreateEndpoint CreateEndpointConfig CreateModel CreateModelPackage CreatePipeline DeleteEndpoint"
     " DeleteEndpointConfig DeleteModel DescribeEndpoint DescribeEndpointConfig DescribeModel DescribeModelPackage"
     " DescribeModelPackageGroup DescribePipeline DescribePipelineDefinitionForExecution DescribePipelineExecution"

@@ -477,7 +477,7 @@ impl Shared {
     }
 
     /// Does what the core wants done.
-    fn perform(self: &Arc<Self>, effect: Effect) {
+    pub(crate) fn perform(self: &Arc<Self>, effect: Effect) {
         let shared = Arc::clone(self);
         match effect {
             Effect::Invoke(invoke) => self.spawn(async move {
@@ -523,10 +523,15 @@ impl Shared {
     }
 
     async fn invoke(&self, invoke: Invoke) -> InvocationOutcome {
-        match self.programs.get(&invoke.function) {
-            Some(program) => self.functions.invoke(&self.bench, program, invoke).await,
-            None => InvocationOutcome::Killed(format!("the function {} has no program", invoke.function)),
-        }
+        let Some(program) = self.programs.get(&invoke.function) else {
+            return InvocationOutcome::Killed(format!("the function {} has no program", invoke.function));
+        };
+        let environment = lock(&self.cloud).version_environment(&invoke.function, &invoke.version);
+        let program = Program {
+            environment: environment.unwrap_or_default(),
+            ..program.clone()
+        };
+        self.functions.invoke(&self.bench, &program, invoke).await
     }
 }
 
@@ -654,6 +659,9 @@ pub fn memory() -> Option<u64> {
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
+
+#[cfg(test)]
+mod invocations;
 
 #[cfg(test)]
 mod tests {

@@ -11,9 +11,10 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::cloud::ApiError;
-use crate::cloud::effect::InvocationOutcome;
+use crate::cloud::effect::{Effect, InvocationOutcome};
 use crate::front::Shared;
 use crate::processes::fleet::LONGEST;
+use crate::wire::Routed;
 use crate::{inbox, wire};
 
 mod function_url;
@@ -51,7 +52,7 @@ async fn handle(shared: &Arc<Shared>, request: axum::extract::Request) -> Respon
     let signed_for_s3 = text(&head.headers, AUTHORIZATION.as_str()).contains("/s3/aws4_request");
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
-        _ if signed_for_s3 => api(shared, head, body),
+        _ if signed_for_s3 => api(shared, head, body).await,
         ["git", rest @ ..] => {
             let path = format!("/{}", rest.join("/"));
             let (response, changes) = shared
@@ -71,13 +72,32 @@ async fn handle(shared: &Arc<Shared>, request: axum::extract::Request) -> Respon
             let (mails, posts) = shared.with(|cloud| (cloud.inbox().to_vec(), cloud.chat().to_vec()));
             inbox::page(&mails, &posts, &rest.join("/"), json)
         }
-        _ => api(shared, head, body),
+        _ => api(shared, head, body).await,
     }
 }
 
 /// One call of an AWS API.
-fn api(shared: &Shared, head: Parts, body: Bytes) -> Response<Bytes> {
-    shared.with(|cloud| wire::handle(cloud, Request::from_parts(head, body)))
+async fn api(shared: &Arc<Shared>, head: Parts, body: Bytes) -> Response<Bytes> {
+    let (routed, waiting) = shared.with(|cloud| {
+        let routed = wire::route(cloud, Request::from_parts(head, body));
+        let waiting = match &routed {
+            Routed::Answer(_) => None,
+            Routed::Invoke(pending) => Some(shared.wait_for_invocation(pending.invoke.id)),
+        };
+        (routed, waiting)
+    });
+    let pending = match routed {
+        Routed::Answer(response) => return response,
+        Routed::Invoke(pending) => pending,
+    };
+    // It runs to its end, whether or not its caller stays.
+    shared.perform(Effect::Invoke(pending.invoke.clone()));
+    let outcome = match waiting {
+        Some(waiting) => waiting.await.ok(),
+        None => None,
+    };
+    let outcome = outcome.unwrap_or_else(|| InvocationOutcome::Killed("the local cloud is stopping".to_owned()));
+    shared.with(|cloud| pending.finish(cloud, outcome))
 }
 
 /// Refuses what a web page of somebody else's makes a browser send here: the APIs ask for no secret. The approval page's own form

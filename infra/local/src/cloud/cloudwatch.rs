@@ -5,6 +5,7 @@ mod embedded;
 mod read;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, Caller, Cloud, events, sagemaker, sns};
+pub(crate) use self::versions::follow_version;
+use super::{ApiError, Caller, Cloud, codedeploy, events, sagemaker, sns};
 use crate::template::{Resource, TemplateError};
 
 /// How many minutes of a metric are kept: more than any alarm of the train looks back.
@@ -580,6 +582,7 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
     );
     if state == "ALARM" {
         sagemaker::on_alarm(cloud, name);
+        codedeploy::on_alarm(cloud, name);
         let region = cloud.target().region.clone();
         let message = json!({
             "AlarmName": name, "AlarmArn": arn, "NewStateValue": state, "NewStateReason": reason,

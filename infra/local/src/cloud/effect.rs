@@ -49,6 +49,10 @@ pub struct Invoke {
     pub id: EffectId,
     /// The function's name.
     pub function: String,
+    /// The alias or version that was asked for, if any.
+    pub qualifier: Option<String>,
+    /// The version that runs: its number, or `$LATEST`.
+    pub version: String,
     /// `AwsRequestId`.
     pub request_id: String,
     /// The event.

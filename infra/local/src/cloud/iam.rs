@@ -3,6 +3,8 @@
 //! A call that a function makes is allowed only if its role's policies allow it, on the resource and under the conditions that AWS
 //! itself would ask about. The person at the machine may do everything.
 
+mod managed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -84,10 +86,9 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 statements.extend(read_policy(resource, &policy.policy_document)?);
             }
             for arn in &properties.managed_policy_arns {
-                // What it allows, writing logs, is no call of this cloud.
-                if !arn.ends_with(":policy/service-role/AWSLambdaBasicExecutionRole") {
-                    return Err(resource.unsupported(format!("the managed policy {arn}")));
-                }
+                let document = managed::document(arn);
+                let document = document.ok_or_else(|| resource.unsupported(format!("the managed policy {arn}")))?;
+                statements.extend(read_policy(resource, &document)?);
             }
             let name = properties.role_name.unwrap_or_else(|| resource.physical_id.clone());
             cloud.iam.roles.insert(name, statements);
@@ -285,6 +286,7 @@ pub(crate) fn authorize(
             );
             let (code, status) = match service {
                 Service::S3 => ("AccessDenied", 403),
+                Service::Lambda => ("AccessDeniedException", 403),
                 Service::Sns => ("AuthorizationError", 403),
                 _ => ("AccessDeniedException", 400),
             };
@@ -346,6 +348,30 @@ fn required(cloud: &Cloud, service: Service, operation: &str, input: &Value) -> 
                 .into_iter()
                 .map(|project| ask(cloud.arn("codebuild", &format!("project/{project}"))))
                 .collect()
+        }
+        (Service::Lambda, "Invoke") => {
+            let arn = super::lambda::arn_asked(cloud, text("FunctionName"), text("Qualifier"));
+            vec![Ask::new("lambda:InvokeFunction", arn)]
+        }
+        (Service::Lambda, _) => vec![ask(super::lambda::arn_asked(cloud, text("FunctionName"), ""))],
+        (Service::CodeDeploy, "PutLifecycleEventHookExecutionStatus") => vec![ask("*".to_owned())],
+        (Service::CodeDeploy, "GetApplicationRevision") => {
+            vec![ask(
+                cloud.arn("codedeploy", &format!("application:{}", text("applicationName")))
+            )]
+        }
+        (Service::CodeDeploy, "ListDeployments") => {
+            let path = format!(
+                "deploymentgroup:{}/{}",
+                text("applicationName"),
+                text("deploymentGroupName")
+            );
+            vec![ask(cloud.arn("codedeploy", &path))]
+        }
+        // The group is that of the deployment. The service itself says of one that is not there.
+        (Service::CodeDeploy, _) => {
+            let group = super::codedeploy::group_arn_of(cloud, text("deploymentId"));
+            group.map(ask).into_iter().collect()
         }
         (Service::Sns, "Publish") => vec![ask(text("TopicArn").to_owned())],
         (Service::Kms, _) => vec![ask(super::kms::key_arn(cloud, text("KeyId")).unwrap_or_default())],

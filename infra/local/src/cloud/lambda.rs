@@ -1,13 +1,27 @@
 //! Lambda: functions, asynchronous invocation with its retries, function URLs.
+//!
+//! [`versions`] has versions and aliases, and which version an invocation runs; [`settings`] what else a function is told by its
+//! configuration; [`api`] the calls.
 
-use std::collections::BTreeMap;
+mod api;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod versions;
 
-use jiff::SignedDuration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use self::api::Started;
+pub(crate) use self::api::{arn_asked, call};
+use self::settings::{Logging, Tracing};
+use self::versions::{Alias, LATEST, Named, version_to_run};
+pub(crate) use self::versions::{move_alias, publish_version, published_aliases};
 use super::effect::{Effect, EffectId, InvocationOutcome, Invoke};
-use super::{ApiError, Caller, Cloud, sqs};
+use super::{ApiError, Caller, Cloud, cloudwatch, sqs};
 use crate::template::{Resource, TemplateError};
 
 /// How long Lambda waits before the first and before the second retry of an asynchronous invocation.
@@ -30,15 +44,39 @@ struct Function {
     timeout_seconds: u32,
     memory_mib: u32,
     dead_letters: Option<String>,
-    retries_max: usize,
-    has_url: bool,
+    logging: Logging,
     access_key_id: String,
+    /// The number of the newest version; those before it are kept too. 0 where none was published.
+    newest: u64,
+    aliases: BTreeMap<String, Alias>,
+    /// How asynchronous invocations are tried, by the qualifier that they were made with.
+    invoke_configs: BTreeMap<String, InvokeConfig>,
+    /// The qualifiers that have a URL.
+    urls: BTreeSet<String>,
 }
+
+/// How asynchronous invocations are tried.
+#[derive(Debug, Clone, Copy)]
+struct InvokeConfig {
+    retries_max: usize,
+    age_max: SignedDuration,
+}
+
+/// What Lambda does where nothing is said: two retries, and no event older than six hours.
+const INVOKE_CONFIG: InvokeConfig = InvokeConfig {
+    retries_max: 2,
+    age_max: SignedDuration::from_hours(6),
+};
 
 /// An invocation that runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Invocation {
     function: String,
+    /// The alias or version that was asked for.
+    qualifier: Option<String>,
+    /// The version that ran last.
+    version: String,
+    accepted: Timestamp,
     request_id: String,
     payload: Value,
     /// How many tries were made before; `None` for a synchronous one, which is tried once.
@@ -87,9 +125,9 @@ struct FunctionProperties {
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
     #[serde(rename = "TracingConfig")]
-    _tracing: Option<Value>,
-    #[serde(rename = "LoggingConfig")]
-    _logging: Option<Value>,
+    _tracing: Option<Tracing>,
+    #[serde(default)]
+    logging_config: Logging,
 }
 
 fn default_timeout() -> u32 {
@@ -123,17 +161,16 @@ struct DeadLetterConfig {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct InvokeConfigProperties {
     function_name: String,
-    #[serde(rename = "Qualifier")]
-    _qualifier: Option<String>,
+    qualifier: String,
     maximum_retry_attempts: Option<usize>,
-    #[serde(rename = "MaximumEventAgeInSeconds")]
-    _age: Option<u64>,
+    maximum_event_age_in_seconds: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct UrlProperties {
     target_function_arn: String,
+    qualifier: Option<String>,
     auth_type: String,
     #[serde(rename = "InvokeMode")]
     _invoke_mode: Option<String>,
@@ -145,8 +182,21 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         "AWS::Lambda::Function" => deploy_function(cloud, resource),
         "AWS::Lambda::EventInvokeConfig" => {
             let properties: InvokeConfigProperties = resource.read()?;
-            let function = named(cloud, &properties.function_name).ok_or_else(|| resource.wrong("no such function"))?;
-            function.retries_max = properties.maximum_retry_attempts.unwrap_or(2).min(2);
+            let name = Named::parse(&properties.function_name, Some(&properties.qualifier));
+            let name = name.map_err(|error| resource.wrong(error.message))?;
+            let function = name.found(cloud).ok_or_else(|| resource.wrong("no such function"))?;
+            let retries_max = properties.maximum_retry_attempts.unwrap_or(INVOKE_CONFIG.retries_max);
+            let age = properties.maximum_event_age_in_seconds.unwrap_or(21_600);
+            if retries_max > 2 || !(60..=21_600).contains(&age) {
+                return Err(resource.wrong("at most 2 retries and an age of 60 to 21600 seconds"));
+            }
+            let config = InvokeConfig {
+                retries_max,
+                age_max: SignedDuration::from_secs(age.into()),
+            };
+            function
+                .invoke_configs
+                .insert(name.qualifier_or_latest().to_owned(), config);
             Ok(())
         }
         "AWS::Lambda::Url" => {
@@ -154,11 +204,14 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             if properties.auth_type != "NONE" {
                 return Err(resource.unsupported(format!("AuthType {}", properties.auth_type)));
             }
-            let function =
-                named(cloud, &properties.target_function_arn).ok_or_else(|| resource.wrong("no such function"))?;
-            function.has_url = true;
+            let name = Named::parse(&properties.target_function_arn, properties.qualifier.as_deref());
+            let name = name.map_err(|error| resource.wrong(error.message))?;
+            let function = name.found(cloud).ok_or_else(|| resource.wrong("no such function"))?;
+            function.urls.insert(name.qualifier_or_latest().to_owned());
             Ok(())
         }
+        "AWS::Lambda::Version" => versions::deploy_version(cloud, resource),
+        "AWS::Lambda::Alias" => versions::deploy_alias(cloud, resource),
         // Who may invoke is asked of the services that invoke, all of which the stack itself has wired.
         "AWS::Lambda::Permission" => Ok(()),
         _ => Err(resource.unsupported("this resource type")),
@@ -185,21 +238,15 @@ fn deploy_function(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templat
         timeout_seconds: properties.timeout,
         memory_mib: properties.memory_size,
         dead_letters: properties.dead_letter_config.map(|config| config.target_arn),
-        retries_max: 2,
-        has_url: false,
+        logging: properties.logging_config,
         access_key_id,
+        newest: 0,
+        aliases: BTreeMap::new(),
+        invoke_configs: BTreeMap::new(),
+        urls: BTreeSet::new(),
     };
     cloud.lambda.functions.insert(name, function);
     Ok(())
-}
-
-/// The name in `NAME` or `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
-fn name_of(name_or_arn: &str) -> &str {
-    name_or_arn.rsplit(':').next().unwrap_or(name_or_arn)
-}
-
-fn named<'a>(cloud: &'a mut Cloud, name_or_arn: &str) -> Option<&'a mut Function> {
-    cloud.lambda.functions.get_mut(name_of(name_or_arn))
 }
 
 /// Who has that access key.
@@ -215,7 +262,7 @@ pub(crate) fn function_with_key(cloud: &Cloud, access_key_id: &str) -> Option<Ca
     })
 }
 
-fn not_found(cloud: &Cloud, name: &str) -> ApiError {
+pub(crate) fn not_found(cloud: &Cloud, name: &str) -> ApiError {
     let arn = cloud.arn("lambda", &format!("function:{name}"));
     ApiError {
         status: 404,
@@ -223,43 +270,84 @@ fn not_found(cloud: &Cloud, name: &str) -> ApiError {
     }
 }
 
-/// Invokes a function asynchronously: retried twice, then kept in its dead-letter queue.
+/// Invokes a function asynchronously, by its name or ARN with or without a qualifier: retried twice, then kept in its dead-letter
+/// queue.
 pub(crate) fn invoke_async(cloud: &mut Cloud, name_or_arn: &str, payload: Value) -> Result<(), ApiError> {
-    let name = name_of(name_or_arn).to_owned();
-    if !cloud.lambda.functions.contains_key(&name) {
-        return Err(not_found(cloud, &name));
-    }
-    let request_id = cloud.uuid();
-    run(
-        cloud,
-        Invocation {
-            function: name,
-            request_id,
-            payload,
-            tries: Some(0),
-        },
-    );
-    Ok(())
+    let name = Named::parse(name_or_arn, None)?;
+    invoke(cloud, name, payload, Some(0)).map(|_| ())
 }
 
+/// Begins an invocation; `tries` as in [`Invocation`].
+fn invoke(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usize>) -> Result<EffectId, ApiError> {
+    let invocation = invocation(cloud, name, payload, tries)?;
+    Ok(run(cloud, invocation))
+}
+
+/// An invocation of a version that is there.
+fn invocation(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usize>) -> Result<Invocation, ApiError> {
+    let version = version_to_run(cloud, &name).ok_or_else(|| not_found(cloud, &name.to_string()))?;
+    Ok(Invocation {
+        request_id: cloud.uuid(),
+        accepted: cloud.now(),
+        function: name.function,
+        qualifier: name.qualifier,
+        version,
+        payload,
+        tries,
+    })
+}
+
+/// Queues the run of an invocation.
 fn run(cloud: &mut Cloud, invocation: Invocation) -> EffectId {
-    let timeout_seconds = cloud
-        .lambda
-        .functions
-        .get(&invocation.function)
-        .map_or(3, |function| function.timeout_seconds);
-    *cloud.lambda.invocations.entry(invocation.function.clone()).or_default() += 1;
-    let id = cloud.effect(|id| {
-        Effect::Invoke(Invoke {
-            id,
-            function: invocation.function.clone(),
-            request_id: invocation.request_id.clone(),
-            payload: invocation.payload.clone(),
-            timeout_seconds,
-        })
-    });
-    cloud.lambda.running.insert(id, invocation);
+    let made = begin(cloud, invocation);
+    let id = made.id;
+    cloud.effects.push_back(Effect::Invoke(made));
     id
+}
+
+/// Takes an invocation down as running; whoever calls this has to see that it is run.
+fn begin(cloud: &mut Cloud, invocation: Invocation) -> Invoke {
+    let function = cloud.lambda.functions.get(&invocation.function);
+    let timeout_seconds = function.map_or(3, |function| function.timeout_seconds);
+    *cloud.lambda.invocations.entry(invocation.function.clone()).or_default() += 1;
+    cloud.effects_made += 1;
+    let invoke = Invoke {
+        id: cloud.effects_made,
+        function: invocation.function.clone(),
+        qualifier: invocation.qualifier.clone(),
+        version: invocation.version.clone(),
+        request_id: invocation.request_id.clone(),
+        payload: invocation.payload.clone(),
+        timeout_seconds,
+    };
+    cloud.lambda.running.insert(invoke.id, invocation);
+    invoke
+}
+
+/// Lambda's own metrics of an invocation that has ended: of the function, of the qualifier, and of the version behind an alias.
+fn measure(cloud: &mut Cloud, invocation: &Invocation, has_failed: bool) {
+    let name = invocation.function.as_str();
+    let errors = if has_failed { 1.0 } else { 0.0 };
+    let resource = invocation
+        .qualifier
+        .as_ref()
+        .map(|qualifier| format!("{name}:{qualifier}"));
+    let mut dimensions = vec![("FunctionName", name)];
+    for (metric, value) in [("Invocations", 1.0), ("Errors", errors)] {
+        cloudwatch::put_metric(cloud, "AWS/Lambda", metric, &dimensions, value);
+    }
+    let Some(resource) = &resource else { return };
+    dimensions.push(("Resource", resource));
+    let mut sets = vec![dimensions.clone()];
+    if invocation.qualifier.as_ref() != Some(&invocation.version) {
+        dimensions.push(("ExecutedVersion", &invocation.version));
+        sets.push(dimensions);
+    }
+    for set in sets {
+        for (metric, value) in [("Invocations", 1.0), ("Errors", errors)] {
+            cloudwatch::put_metric(cloud, "AWS/Lambda", metric, &set, value);
+        }
+    }
 }
 
 impl Cloud {
@@ -276,9 +364,15 @@ impl Cloud {
             .collect()
     }
 
-    /// A function's environment, but for `AWS_LAMBDA_RUNTIME_API`, which the front end knows.
+    /// The environment of a function's `$LATEST`, but for `AWS_LAMBDA_RUNTIME_API`, which the front end knows.
     #[must_use]
     pub fn function_environment(&self, name: &str) -> Option<BTreeMap<String, String>> {
+        self.version_environment(name, LATEST)
+    }
+
+    /// The environment of a version of a function, `$LATEST` or a number, as [`function_environment`](Self::function_environment).
+    #[must_use]
+    pub fn version_environment(&self, name: &str, version: &str) -> Option<BTreeMap<String, String>> {
         let function = self.lambda.functions.get(name)?;
         let target = self.target();
         let mut environment = function.environment.clone();
@@ -290,15 +384,16 @@ impl Cloud {
             ("AWS_DEFAULT_REGION", target.region.clone()),
             ("AWS_ENDPOINT_URL", target.base_url.clone()),
             ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", version.to_owned()),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mib.to_string()),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", function.logging.group(name)),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "local".to_owned()),
             ("_HANDLER", "bootstrap".to_owned()),
             ("TZ", ":UTC".to_owned()),
         ];
         environment.extend(own.map(|(variable, value)| (variable.to_owned(), value)));
+        environment.extend(function.logging.environment());
         Some(environment)
     }
 
@@ -308,30 +403,18 @@ impl Cloud {
         &self.lambda.invocations
     }
 
-    /// Invokes a function by its URL; the outcome is the front end's to pass on.
+    /// Invokes a function by its URL, which is of `NAME`, or of `NAME:ALIAS`; the outcome is the front end's to pass on.
     ///
     /// # Errors
-    /// Where the function has no URL.
+    /// Where the function, or the alias, has no URL.
     pub fn invoke_url(&mut self, function: &str, event: Value) -> Result<EffectId, ApiError> {
-        if !self
-            .lambda
-            .functions
-            .get(function)
-            .is_some_and(|function| function.has_url)
-        {
+        let name = Named::parse(function, None)?;
+        let found = self.lambda.functions.get(&name.function);
+        if !found.is_some_and(|function| function.urls.contains(name.qualifier_or_latest())) {
             let error = ApiError::new("AccessDeniedException", "Forbidden");
             return Err(ApiError { status: 403, ..error });
         }
-        let request_id = self.uuid();
-        Ok(run(
-            self,
-            Invocation {
-                function: function.to_owned(),
-                request_id,
-                payload: event,
-                tries: None,
-            },
-        ))
+        invoke(self, name, event, None)
     }
 
     /// Tells what came of an invocation.
@@ -339,6 +422,7 @@ impl Cloud {
         let Some(invocation) = self.lambda.running.remove(&id) else {
             return;
         };
+        measure(self, &invocation, !matches!(outcome, InvocationOutcome::Answer(_)));
         let error = match outcome {
             InvocationOutcome::Answer(_) => return,
             InvocationOutcome::Error { kind, message } => format!("{kind}: {message}"),
@@ -352,12 +436,15 @@ impl Cloud {
             json!({"error": error, "requestId": invocation.request_id}),
         );
         let Some(tries) = invocation.tries else { return };
-        let (retries_max, dead_letters) = match self.lambda.functions.get(&function) {
-            Some(function) => (function.retries_max, function.dead_letters.clone()),
-            None => return,
+        let Some(known) = self.lambda.functions.get(&function) else {
+            return;
         };
-        if tries < retries_max {
-            let wait = RETRY_WAITS.get(tries).copied().unwrap_or(SignedDuration::from_mins(2));
+        let qualifier = invocation.qualifier.as_deref().unwrap_or(LATEST);
+        let config = known.invoke_configs.get(qualifier).copied().unwrap_or(INVOKE_CONFIG);
+        let dead_letters = known.dead_letters.clone();
+        let wait = RETRY_WAITS.get(tries).copied().unwrap_or(SignedDuration::from_mins(2));
+        let age = self.now().duration_since(invocation.accepted).saturating_add(wait);
+        if tries < config.retries_max && age <= config.age_max {
             let next = Invocation {
                 tries: Some(tries + 1),
                 ..invocation
@@ -378,7 +465,15 @@ impl Cloud {
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
     match timer {
-        Timer::Retry(invocation) => {
+        Timer::Retry(mut invocation) => {
+            // An alias may point elsewhere by now.
+            let name = Named {
+                function: invocation.function.clone(),
+                qualifier: invocation.qualifier.clone(),
+            };
+            if let Some(version) = version_to_run(cloud, &name) {
+                invocation.version = version;
+            }
             run(cloud, *invocation);
         }
     }

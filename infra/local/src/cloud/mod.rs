@@ -23,6 +23,7 @@ pub(crate) mod chatbot;
 pub(crate) mod cloudwatch;
 pub(crate) mod codebuild;
 pub(crate) mod codecommit;
+pub(crate) mod codedeploy;
 pub(crate) mod codepipeline;
 pub(crate) mod delivery;
 pub(crate) mod events;
@@ -41,9 +42,10 @@ pub(crate) mod testing;
 pub use self::chatbot::ChatPost;
 pub(crate) use self::codecommit::{AUTHOR, MESSAGE, local_code};
 pub use self::codecommit::{InitialCode, Push, PushedCommit};
+pub use self::codedeploy::Updated;
 use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
-pub use self::lambda::FunctionInfo;
+pub use self::lambda::{FunctionInfo, Started};
 pub use self::logs::LogGroup;
 pub use self::sagemaker::Route;
 pub use self::sns::HttpsDelivery;
@@ -56,9 +58,11 @@ pub enum Service {
     CloudWatch,
     CodeBuild,
     CodeCommit,
+    CodeDeploy,
     CodePipeline,
     Events,
     Kms,
+    Lambda,
     S3,
     SageMaker,
     Sns,
@@ -75,9 +79,11 @@ impl Service {
             Self::CloudWatch => "cloudwatch",
             Self::CodeBuild => "codebuild",
             Self::CodeCommit => "codecommit",
+            Self::CodeDeploy => "codedeploy",
             Self::CodePipeline => "codepipeline",
             Self::Events => "events",
             Self::Kms => "kms",
+            Self::Lambda => "lambda",
             Self::S3 => "s3",
             Self::SageMaker => "sagemaker",
             Self::Sns => "sns",
@@ -122,6 +128,7 @@ pub(crate) enum Timer {
     ApplicationAutoScaling(applicationautoscaling::Timer),
     CloudWatch(cloudwatch::Timer),
     CodeBuild(codebuild::Timer),
+    CodeDeploy(codedeploy::Timer),
     CodePipeline(codepipeline::Timer),
     Events(events::Timer),
     Lambda(lambda::Timer),
@@ -150,6 +157,7 @@ pub struct Cloud {
     pub(crate) cloudwatch: cloudwatch::State,
     pub(crate) codebuild: codebuild::State,
     pub(crate) codecommit: codecommit::State,
+    pub(crate) codedeploy: codedeploy::State,
     pub(crate) codepipeline: codepipeline::State,
     pub(crate) delivery: delivery::State,
     pub(crate) events: events::State,
@@ -200,6 +208,7 @@ impl Cloud {
             cloudwatch: cloudwatch::State::default(),
             codebuild: codebuild::State::default(),
             codecommit: codecommit::State::default(),
+            codedeploy: codedeploy::State::default(),
             codepipeline: codepipeline::State::default(),
             delivery: delivery::State::default(),
             events: events::State::default(),
@@ -221,6 +230,7 @@ impl Cloud {
                 "CloudWatch" => cloudwatch::deploy,
                 "CodeBuild" => codebuild::deploy,
                 "CodeCommit" => codecommit::deploy,
+                "CodeDeploy" => codedeploy::deploy,
                 "CodePipeline" => codepipeline::deploy,
                 "Events" => events::deploy,
                 "IAM" => iam::deploy,
@@ -236,6 +246,7 @@ impl Cloud {
             };
             deploy(&mut cloud, resource)?;
         }
+        codedeploy::deploy_update_policies(&mut cloud, &stack)?;
         codepipeline::created(&mut cloud, &stack);
         cloud.stack = stack;
         Ok(cloud)
@@ -278,6 +289,7 @@ impl Cloud {
                 Timer::ApplicationAutoScaling(timer) => applicationautoscaling::on_timer(self, timer),
                 Timer::CloudWatch(timer) => cloudwatch::on_timer(self, timer),
                 Timer::CodeBuild(timer) => codebuild::on_timer(self, timer),
+                Timer::CodeDeploy(timer) => codedeploy::on_timer(self, timer),
                 Timer::CodePipeline(timer) => codepipeline::on_timer(self, timer),
                 Timer::Events(timer) => events::on_timer(self, timer),
                 Timer::Lambda(timer) => lambda::on_timer(self, timer),
@@ -317,20 +329,17 @@ impl Cloud {
         operation: &str,
         input: &Value,
     ) -> Result<Value, ApiError> {
-        if let Caller::Function { name, .. } = caller {
-            let calls = self.calls.entry(name.clone()).or_default();
-            *calls.entry(format!("{}:{operation}", service.prefix())).or_default() += 1;
-        }
-        shapes::validate(service, operation, input)?;
-        iam::authorize(self, caller, service, operation, input)?;
+        self.admit(caller, service, operation, input)?;
         let call = match service {
             Service::ApplicationAutoScaling => applicationautoscaling::call,
             Service::CloudWatch => cloudwatch::call,
             Service::CodeBuild => codebuild::call,
             Service::CodeCommit => codecommit::call,
+            Service::CodeDeploy => codedeploy::call,
             Service::CodePipeline => codepipeline::call,
             Service::Events => events::call,
             Service::Kms => kms::call,
+            Service::Lambda => lambda::call,
             Service::S3 => s3::call,
             Service::SageMaker => sagemaker::call,
             Service::Sns => sns::call,
@@ -338,6 +347,16 @@ impl Cloud {
             Service::Sts => iam::call,
         };
         call(self, caller, operation, input)
+    }
+
+    /// What every call goes through first: it is counted, validated, and IAM is asked.
+    fn admit(&mut self, caller: &Caller, service: Service, operation: &str, input: &Value) -> Result<(), ApiError> {
+        if let Caller::Function { name, .. } = caller {
+            let calls = self.calls.entry(name.clone()).or_default();
+            *calls.entry(format!("{}:{operation}", service.prefix())).or_default() += 1;
+        }
+        shapes::validate(service, operation, input)?;
+        iam::authorize(self, caller, service, operation, input)
     }
 
     /// Queues an effect; `make` is given its id.

@@ -194,6 +194,17 @@ impl Teller {
                 }
                 _ => Vec::new(),
             },
+            ("codedeploy", what) => {
+                let versions = format!("{subject} from version {} to {}", of("from"), of("to"));
+                let percent = data.get("percent").and_then(Value::as_u64).unwrap_or_default();
+                match what {
+                    "deployment-started" => line("rollout", versions, Tone::Plain),
+                    "traffic-shifted" => line("rollout", format!("{versions}: {percent} % shifted"), Tone::Plain),
+                    "deployment-succeeded" => line("rollout", format!("{versions} done"), Tone::Good),
+                    "rolled-back" => line("rollout", format!("{versions}: rolled back"), Tone::Bad),
+                    _ => line("rollout", format!("{versions} FAILED: {}", of("message")), Tone::Bad),
+                }
+            }
             ("lambda", "failed") => line("function", format!("{subject} FAILED: {}", of("error")), Tone::Bad),
             _ => Vec::new(),
         }
@@ -527,6 +538,31 @@ mod tests {
                 "failed",
                 json!({"error": "\u{1b}[2Jpanicked"}),
             ),
+            (
+                "codedeploy",
+                "work",
+                "deployment-started",
+                json!({"from": "1", "to": "2"}),
+            ),
+            (
+                "codedeploy",
+                "work",
+                "traffic-shifted",
+                json!({"from": "1", "to": "2", "percent": 10}),
+            ),
+            (
+                "codedeploy",
+                "work",
+                "deployment-succeeded",
+                json!({"from": "1", "to": "2"}),
+            ),
+            (
+                "codedeploy",
+                "work",
+                "deployment-stopped",
+                json!({"from": "2", "to": "3", "code": "ALARM_ACTIVE", "message": "Activated alarms: <a>"}),
+            ),
+            ("codedeploy", "work", "rolled-back", json!({"from": "3", "to": "2"})),
             ("lambda", "tumour-retrain", "invoked", json!({})),
             ("moon", "m", "rose", json!({})),
         ] {

@@ -46,7 +46,7 @@ pub(crate) struct Logged {
 pub(crate) struct Program {
     /// The binary, with arguments.
     pub(crate) command: Vec<PathBuf>,
-    /// The ARN.
+    /// The function's ARN, without a qualifier.
     pub(crate) arn: String,
     /// The environment but for `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) environment: BTreeMap<String, String>,
@@ -57,13 +57,14 @@ pub(crate) struct Program {
 pub(crate) struct Functions {
     /// `127.0.0.1:PORT`.
     address: String,
-    pools: Mutex<BTreeMap<String, Arc<Pool>>>,
+    /// By function and version.
+    pools: Mutex<BTreeMap<(String, String), Arc<Pool>>>,
     workers: Mutex<BTreeMap<String, Arc<Worker>>>,
     started: AtomicU64,
     logged: mpsc::UnboundedSender<Logged>,
 }
 
-/// The processes of one function.
+/// The processes of one version of a function.
 #[derive(Debug)]
 struct Pool {
     turns: Semaphore,
@@ -73,7 +74,7 @@ struct Pool {
 /// One process, as the Runtime API sees it.
 #[derive(Debug)]
 struct Worker {
-    /// `FUNCTION-NUMBER`.
+    /// `FUNCTION-NUMBER`; the numbers are those of all functions and versions.
     id: String,
     events: mpsc::Sender<Work>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Work>>,
@@ -114,9 +115,11 @@ impl Functions {
         }
     }
 
-    /// Runs one invocation to its end. As on Lambda, an event waits while all processes of its function are busy.
+    /// Runs one invocation to its end. As on Lambda, an event waits while all processes of its version are
+    /// busy.
     pub(crate) async fn invoke(&self, bench: &Arc<Bench>, program: &Program, invoke: Invoke) -> InvocationOutcome {
-        let pool = Arc::clone(lock(&self.pools).entry(invoke.function.clone()).or_insert_with(|| {
+        let version = (invoke.function.clone(), invoke.version.clone());
+        let pool = Arc::clone(lock(&self.pools).entry(version).or_insert_with(|| {
             Arc::new(Pool {
                 turns: Semaphore::new(CONCURRENCY),
                 idle: Mutex::default(),
@@ -151,7 +154,11 @@ impl Functions {
         let (answer, mut answered) = oneshot::channel();
         let limit = Duration::from_secs(u64::from(invoke.timeout_seconds));
         let timed_out = format!("Task timed out after {}.00 seconds", invoke.timeout_seconds);
-        let arn = program.arn.clone();
+        // As it was invoked: by an alias, with the alias.
+        let arn = match &invoke.qualifier {
+            Some(qualifier) => format!("{}:{qualifier}", program.arn),
+            None => program.arn.clone(),
+        };
         let mut ended = worker.ended.clone();
         let work = Work {
             invoke,
@@ -510,6 +517,8 @@ while True:
             let invoke = Invoke {
                 id,
                 function: "f".to_owned(),
+                qualifier: event["qualifier"].as_str().map(str::to_owned),
+                version: event["version"].as_str().unwrap_or("$LATEST").to_owned(),
                 request_id: format!("request-{id}"),
                 payload: event,
                 timeout_seconds: 2,
@@ -566,6 +575,22 @@ while True:
         }
         let log = std::fs::read_to_string(setup.bench.log("f")).unwrap();
         assert_eq!(log.lines().count(), 7, "{log}");
+    }
+
+    #[tokio::test]
+    async fn each_version_has_processes_of_its_own() {
+        let setup = setup().await;
+        let mut counts = Vec::new();
+        for (id, version) in [(1, "$LATEST"), (2, "1"), (3, "1"), (4, "$LATEST")] {
+            let event = json!({"do": "answer", "version": version, "qualifier": "live"});
+            let InvocationOutcome::Answer(answer) = setup.invoke(id, event).await else {
+                panic!("{version} does not answer")
+            };
+            assert_eq!(answer["arn"], "arn:f:live");
+            counts.push(answer["count"].clone());
+        }
+        assert_eq!(counts, [1, 1, 2, 2]);
+        assert_eq!(setup.functions.started.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! AWS's wire protocols: one HTTP request becomes one call of the cloud, and what the cloud says becomes the answer.
 //!
-//! JSON 1.0 and 1.1 (`X-Amz-Target`), RPC v2 CBOR, the query protocol with XML answers, and S3's REST, path style. All of them meet
-//! in [`Value`]s as the JSON protocols have them: timestamps are epoch seconds, blobs base64 strings. Signatures aren't verified:
-//! the access key alone says who calls.
+//! JSON 1.0 and 1.1 (`X-Amz-Target`), RPC v2 CBOR, the query protocol with XML answers, S3's REST, path style, and Lambda's. All of
+//! them meet in [`Value`]s as the JSON protocols have them: timestamps are epoch seconds, blobs base64 strings. Signatures aren't
+//! verified: the access key alone says who calls.
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
@@ -11,18 +11,64 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Map, Value, json};
 
-use crate::cloud::{ApiError, Cloud, Service};
+use crate::cloud::effect::InvocationOutcome;
+use crate::cloud::{ApiError, Cloud, Service, Started};
 use crate::shapes::{self, MODELLED, Model, Operation};
 
 mod cbor;
 mod chunked;
+mod lambda;
 mod query;
 mod s3;
 mod xml;
 
-/// Answers one request to an AWS API. Whatever the request holds, the answer is a response.
+pub use self::lambda::Pending;
+
+/// What is to be done about a request.
+#[derive(Debug)]
+pub enum Routed {
+    /// It is answered.
+    Answer(Response<Bytes>),
+    /// It waits for a function (Lambda's `Invoke`, `RequestResponse`): the front end runs [`Pending::invoke`], and has the answer from
+    /// [`Pending::finish`]. The cloud must not be locked meanwhile, as the function makes calls of its own.
+    Invoke(Box<Pending>),
+}
+
+/// Takes one request to an AWS API: whatever the request holds, it comes to a response, for which a function may have to run first.
+///
+/// ```
+/// # use std::sync::Mutex;
+/// # use local::cloud::Cloud;
+/// # use local::cloud::effect::{InvocationOutcome, Invoke};
+/// # use local::wire::{self, Routed};
+/// # type Request = http::Request<bytes::Bytes>;
+/// # type Response = http::Response<bytes::Bytes>;
+/// fn answer(cloud: &Mutex<Cloud>, request: Request, mut run: impl FnMut(Invoke) -> InvocationOutcome) -> Option<Response> {
+///     // Unlocked again before the function runs.
+///     let routed = wire::route(&mut *cloud.lock().ok()?, request);
+///     Some(match routed {
+///         Routed::Answer(response) => response,
+///         Routed::Invoke(pending) => {
+///             let outcome = run(pending.invoke.clone());
+///             pending.finish(&mut *cloud.lock().ok()?, outcome)
+///         }
+///     })
+/// }
+/// ```
+pub fn route(cloud: &mut Cloud, request: Request<Bytes>) -> Routed {
+    routed(cloud, &request)
+}
+
+/// Answers one request to an AWS API, as [`route`] does, for a front end that can't wait: an invocation that has to be waited for is
+/// not made, and answered as that of a function that was killed.
 pub fn handle(cloud: &mut Cloud, request: Request<Bytes>) -> Response<Bytes> {
-    answer(cloud, &request)
+    match route(cloud, request) {
+        Routed::Answer(response) => response,
+        Routed::Invoke(pending) => {
+            let killed = InvocationOutcome::Killed("this front end does not wait for functions".to_owned());
+            pending.finish(cloud, killed)
+        }
+    }
 }
 
 /// What the protocols need of the cloud.
@@ -33,6 +79,8 @@ trait Backend {
     fn request_id(&mut self) -> String;
     /// One call by the owner of the access key.
     fn call(&mut self, access_key: &str, service: Service, operation: &str, input: &Value) -> Result<Value, ApiError>;
+    /// Lambda's `Invoke` by the owner of the access key.
+    fn invoke(&mut self, access_key: &str, input: &Value, payload: &[u8]) -> Result<Started, ApiError>;
 }
 
 impl Backend for Cloud {
@@ -47,6 +95,11 @@ impl Backend for Cloud {
     fn call(&mut self, access_key: &str, service: Service, operation: &str, input: &Value) -> Result<Value, ApiError> {
         let caller = self.caller_of(access_key);
         Cloud::call(self, &caller, service, operation, input)
+    }
+
+    fn invoke(&mut self, access_key: &str, input: &Value, payload: &[u8]) -> Result<Started, ApiError> {
+        let caller = self.caller_of(access_key);
+        self.invoke_function(&caller, input, payload)
     }
 }
 
@@ -79,6 +132,28 @@ impl Answer {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
+
+    /// The response, with the headers that every answer has.
+    fn response(self, now: Timestamp, request_id: String) -> Response<Bytes> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        for (name, value) in self.headers {
+            // A value that HTTP can't carry is left out rather than the whole answer.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let date = DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&now)
+            .unwrap_or_default();
+        for (name, value) in [(DATE, date), (HeaderName::from_static("x-amzn-requestid"), request_id)] {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
 }
 
 /// A request's protocol, and the operation where the head already names it.
@@ -94,11 +169,12 @@ enum Protocol<'a> {
         parameters: &'a [u8],
     },
     S3,
+    Lambda,
     /// Another service's REST, or nothing at all.
     Unknown,
 }
 
-fn answer(backend: &mut impl Backend, request: &Request<Bytes>) -> Response<Bytes> {
+fn routed(backend: &mut impl Backend, request: &Request<Bytes>) -> Routed {
     let request_id = backend.request_id();
     let protocol = protocol(request);
     let answer = match protocol {
@@ -106,6 +182,10 @@ fn answer(backend: &mut impl Backend, request: &Request<Bytes>) -> Response<Byte
         Protocol::Cbor { service, operation } => cbor_call(backend, request, service, operation),
         Protocol::Query { parameters } => query_call(backend, request, parameters, &request_id),
         Protocol::S3 => s3::call(backend, request, &request_id),
+        Protocol::Lambda => match lambda::call(backend, request) {
+            Ok(answer) => answer,
+            Err(pending) => return Routed::Invoke(pending),
+        },
         Protocol::Unknown => {
             let message = format!(
                 "No API of the local cloud answers {} {}.",
@@ -118,24 +198,7 @@ fn answer(backend: &mut impl Backend, request: &Request<Bytes>) -> Response<Byte
             })
         }
     };
-    let mut response = Response::new(answer.body);
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    for (name, value) in answer.headers {
-        // A value that HTTP can't carry is left out rather than the whole answer.
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            headers.insert(name, value);
-        }
-    }
-    let date = DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&backend.now())
-        .unwrap_or_default();
-    for (name, value) in [(DATE, date), (HeaderName::from_static("x-amzn-requestid"), request_id)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
-    response
+    Routed::Answer(answer.response(backend.now(), request_id))
 }
 
 /// A header's text, empty where the request has none.
@@ -164,6 +227,10 @@ fn protocol(request: &Request<Bytes>) -> Protocol<'_> {
         };
     }
     let scope = credential(request).map(|credential| credential.service);
+    // A payload is of whatever type its sender says.
+    if scope.as_deref() == Some("lambda") {
+        return Protocol::Lambda;
+    }
     if header(request, "content-type").starts_with("application/x-www-form-urlencoded")
         && scope.as_deref() != Some("s3")
     {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cloud::effect::Invoke;
 
 /// A cloud that says what it is told to, and keeps what it was asked.
 struct Script {
@@ -32,6 +33,33 @@ impl Backend for Script {
         self.calls
             .push((access_key.to_owned(), service, operation.to_owned(), input.clone()));
         self.answer.clone()
+    }
+
+    fn invoke(&mut self, access_key: &str, input: &Value, payload: &[u8]) -> Result<Started, ApiError> {
+        let mut asked = input.clone();
+        asked["Payload"] = json!(String::from_utf8_lossy(payload));
+        self.call(access_key, Service::Lambda, "Invoke", &asked)?;
+        Ok(match input["InvocationType"].as_str() {
+            Some("Event") => Started::Accepted,
+            Some("DryRun") => Started::Checked,
+            _ => Started::Run(Invoke {
+                id: 1,
+                function: "f".to_owned(),
+                qualifier: None,
+                version: "7".to_owned(),
+                request_id: "invocation".to_owned(),
+                payload: json!({}),
+                timeout_seconds: 3,
+            }),
+        })
+    }
+}
+
+/// The answer to a request that waits for nothing.
+fn answer(script: &mut Script, request: &Request<Bytes>) -> Response<Bytes> {
+    match routed(script, request) {
+        Routed::Answer(response) => response,
+        Routed::Invoke(pending) => panic!("{pending:?}"),
     }
 }
 
@@ -611,4 +639,72 @@ proptest::proptest! {
             proptest::prop_assert!(response.status().as_u16() >= 200);
         }
     }
+}
+
+#[test]
+fn lambda_is_asked_by_path_query_and_headers() {
+    let path = "/2015-03-31/functions";
+    for (head, body, expected, status) in [
+        (
+            "POST {}/f%3Alive/invocations\nSIGNED lambda\nx-amz-invocation-type: Event",
+            "{}",
+            Some((
+                "Invoke",
+                json!({"FunctionName": "f:live", "InvocationType": "Event", "Payload": "{}"}),
+            )),
+            202,
+        ),
+        (
+            "POST {}/f/invocations?Qualifier=7\nSIGNED lambda\nx-amz-invocation-type: DryRun\nx-amz-log-type: None",
+            "",
+            Some((
+                "Invoke",
+                json!({"FunctionName": "f", "Qualifier": "7", "InvocationType": "DryRun", "LogType": "None", "Payload": ""}),
+            )),
+            204,
+        ),
+        (
+            "GET {}/f/aliases/live\nSIGNED lambda",
+            "",
+            Some(("GetAlias", json!({"FunctionName": "f", "Name": "live"}))),
+            200,
+        ),
+        ("GET {}/f\nSIGNED lambda", "", None, 404),
+        ("POST {}/f/invocations/x\nSIGNED lambda", "", None, 404),
+    ] {
+        let head = head.replace("{}", path).replace("SIGNED lambda", "SIGNED: lambda");
+        let mut script = Script::answers(json!({"Name": "live"}));
+        let response = answer(&mut script, &request(&head, body));
+        assert_eq!(response.status(), status, "{head}");
+        match expected {
+            Some((operation, input)) => assert_eq!(only_call(&script), (Service::Lambda, operation, input)),
+            None => assert_eq!(script.calls, []),
+        }
+    }
+}
+
+#[test]
+fn lambda_refuses_in_rest_json() {
+    let error = ApiError {
+        status: 404,
+        ..ApiError::new("ResourceNotFoundException", "Function not found: f")
+    };
+    let mut script = Script::new(Err(error));
+    let response = answer(
+        &mut script,
+        &request("POST /2015-03-31/functions/f/invocations\nSIGNED: lambda", "{}"),
+    );
+    assert_eq!(response.status(), 404);
+    assert_headers(&response, &[("x-amzn-errortype", "ResourceNotFoundException")]);
+    assert_eq!(text(&response), r#"{"Message":"Function not found: f","Type":"User"}"#);
+}
+
+#[test]
+fn an_invocation_that_is_waited_for_is_left_to_the_front_end() {
+    let mut script = Script::answers(Value::Null);
+    let request = request("POST /2015-03-31/functions/f/invocations\nSIGNED: lambda", r#"{"a":1}"#);
+    let Routed::Invoke(pending) = routed(&mut script, &request) else {
+        panic!("it was answered")
+    };
+    assert_eq!(pending.invoke.version, "7");
 }
