@@ -570,6 +570,7 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         }],
     });
     let (arn, actions, reason) = (alarm.arn.clone(), alarm.actions.clone(), alarm.reason.clone());
+    let (description, before) = (alarm.description.clone(), previous.get("value").cloned());
     let detail =
         json!({"alarmName": name, "configuration": configuration, "previousState": previous, "state": current});
     cloud.note("cloudwatch", name, "alarm", json!({"state": state, "reason": reason}));
@@ -585,8 +586,8 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         codedeploy::on_alarm(cloud, name);
         let region = cloud.target().region.clone();
         let message = json!({
-            "AlarmName": name, "AlarmArn": arn, "NewStateValue": state, "NewStateReason": reason,
-            "StateChangeTime": stamp(now), "Region": region, "AWSAccountId": cloud.target().account,
+            "AlarmName": name, "AlarmDescription": description, "AlarmArn": arn, "NewStateValue": state, "NewStateReason": reason,
+            "OldStateValue": before, "StateChangeTime": stamp(now), "Region": region, "AWSAccountId": cloud.target().account,
         });
         let subject: String = format!("ALARM: \"{name}\" in {region}").chars().take(99).collect();
         for action in actions {

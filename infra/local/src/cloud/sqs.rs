@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::codepipeline::declaration::optional_number;
 use super::{ApiError, Caller, Cloud, cloudwatch};
 use crate::template::{Resource, TemplateError};
 
@@ -38,11 +39,11 @@ struct QueueProperties {
     _sse: Option<bool>,
     #[serde(rename = "KmsMasterKeyId")]
     _kms_key: Option<String>,
-    #[serde(rename = "KmsDataKeyReusePeriodSeconds")]
-    _data_key_reuse: Option<Value>,
+    #[serde(default, deserialize_with = "optional_number")]
+    kms_data_key_reuse_period_seconds: Option<u32>,
     // Nothing takes a message out of a queue here: it is never hidden from others, and never sent on to another queue.
-    #[serde(rename = "VisibilityTimeout")]
-    _visibility: Option<Value>,
+    #[serde(default, deserialize_with = "optional_number")]
+    visibility_timeout: Option<u32>,
     #[serde(rename = "RedriveAllowPolicy")]
     _redrive_allow: Option<Value>,
     #[serde(rename = "Tags")]
@@ -54,6 +55,19 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     match resource.kind.as_str() {
         "AWS::SQS::Queue" => {
             let properties: QueueProperties = resource.read()?;
+            for (name, seconds, bounds) in [
+                (
+                    "KmsDataKeyReusePeriodSeconds",
+                    properties.kms_data_key_reuse_period_seconds,
+                    60..=86_400,
+                ),
+                ("VisibilityTimeout", properties.visibility_timeout, 0..=43_200),
+            ] {
+                if let Some(seconds) = seconds.filter(|seconds| !bounds.contains(seconds)) {
+                    let (least, most) = (bounds.start(), bounds.end());
+                    return Err(resource.wrong(format!("{name} {seconds} is not {least} to {most}")));
+                }
+            }
             let name = properties
                 .queue_name
                 .or_else(|| resource.arn().rsplit(':').next().map(str::to_owned));
@@ -168,5 +182,37 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
             "InvalidAction",
             format!("the local cloud has no sqs:{operation}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cloud::testing::deploy;
+
+    #[test]
+    fn queues_have_bounds() {
+        for (properties, words) in [
+            (
+                "{KmsMasterKeyId: alias/k, KmsDataKeyReusePeriodSeconds: '300', VisibilityTimeout: 0}",
+                None,
+            ),
+            ("{RedriveAllowPolicy: {redrivePermission: denyAll}}", None),
+            (
+                "{KmsDataKeyReusePeriodSeconds: 59}",
+                Some("KmsDataKeyReusePeriodSeconds 59 is not 60 to 86400"),
+            ),
+            (
+                "{VisibilityTimeout: 43201}",
+                Some("VisibilityTimeout 43201 is not 0 to 43200"),
+            ),
+            ("{RedrivePolicy: {}}", Some("unknown field `RedrivePolicy`")),
+        ] {
+            let template = format!("Resources: {{Q: {{Type: AWS::SQS::Queue, Properties: {properties}}}}}");
+            let error = deploy(&template).err().map(|error| error.to_string());
+            match words {
+                None => assert_eq!(error, None, "{properties}"),
+                Some(words) => assert!(error.as_ref().is_some_and(|error| error.contains(words)), "{error:?}"),
+            }
+        }
     }
 }

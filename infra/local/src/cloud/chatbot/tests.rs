@@ -85,7 +85,10 @@ fn channels_are_told_what_the_service_understands() {
     call(&mut cloud, Service::CloudWatch, "SetAlarmState", &alarm).unwrap();
     let last = cloud.chat().last().unwrap();
     assert!(last.title.as_ref().unwrap().contains("| high | ALARM |"), "{last:?}");
-    assert_eq!(last.platform, "Microsoft Teams");
+    assert_eq!(
+        (last.platform.as_str(), last.description.as_str()),
+        ("Microsoft Teams", "too high\nto see")
+    );
 }
 
 #[test]
