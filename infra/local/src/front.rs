@@ -723,10 +723,18 @@ Resources:
     Type: AWS::CodeBuild::Project
     Properties:
       Name: checks
-      ServiceRole: checks-role
+      ServiceRole: !GetAtt Role.Arn
       Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp}
       Artifacts: {Type: NO_ARTIFACTS}
       Environment: {Type: LINUX_CONTAINER, ComputeType: BUILD_GENERAL1_SMALL, Image: i}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Statement: {Effect: Allow, Principal: {Service: codebuild.amazonaws.com}, Action: sts:AssumeRole}
+      Policies:
+        - PolicyName: check
+          PolicyDocument: {Statement: {Effect: Allow, Action: ['logs:*', codecommit:GitPull], Resource: '*'}}
 ";
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target {
@@ -947,7 +955,7 @@ Resources:
         const TEMPLATE: &str = r"
 Resources:
   Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: artifacts}}
-  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {}}}
+  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Statement: []}}}
   Look:
     Type: AWS::Lambda::Function
     Properties:

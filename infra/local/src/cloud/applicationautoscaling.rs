@@ -140,14 +140,16 @@ fn no_target(input: &Value, word: &str) -> ApiError {
 }
 
 /// Refuses the call where the caller itself could not do what it lets the service do: the service tries before it says yes.
-fn validate_permissions(cloud: &Cloud, caller: &Caller, asks: &[Ask]) -> Result<(), ApiError> {
-    match asks.iter().find(|ask| !iam::allowed(cloud, caller, ask)) {
-        Some(ask) => Err(ApiError::validation(format!(
-            "The caller must be allowed {} on {} too.",
-            ask.action, ask.resource
-        ))),
-        None => Ok(()),
-    }
+fn validate_permissions(cloud: &mut Cloud, caller: &Caller, asks: &[Ask]) -> Result<(), ApiError> {
+    asks.iter().try_for_each(|ask| {
+        iam::as_caller(cloud, caller, ask).map_err(|denied| {
+            let message = format!(
+                "The caller must be allowed {} on {} too.",
+                denied.action, denied.resource
+            );
+            ApiError::validation(message)
+        })
+    })
 }
 
 fn register(cloud: &mut Cloud, caller: &Caller, input: &Value) -> Result<Value, ApiError> {

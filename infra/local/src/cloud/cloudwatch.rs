@@ -591,7 +591,8 @@ fn set_state(cloud: &mut Cloud, name: &str, state: &'static str, reason: String,
         });
         let subject: String = format!("ALARM: \"{name}\" in {region}").chars().take(99).collect();
         for action in actions {
-            if let Err(error) = sns::publish_as_service(cloud, &action, Some(&subject), &message.to_string()) {
+            let source = ("cloudwatch.amazonaws.com", arn.as_str());
+            if let Err(error) = sns::publish_as_service(cloud, source, &action, Some(&subject), &message.to_string()) {
                 cloud.note(
                     "cloudwatch",
                     name,

@@ -7,9 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::delivery::{self, Next, RetryPolicy};
+use super::iam::{self, Acting, Ask};
 use super::{ApiError, Caller, Cloud, codepipeline, lambda, sns, sqs};
 use crate::pattern::Pattern;
 use crate::template::{Resource, TemplateError};
+
+/// EventBridge, as policies name it.
+const PRINCIPAL: &str = "events.amazonaws.com";
 
 /// The service's state.
 #[derive(Debug, Default)]
@@ -201,14 +205,14 @@ fn invoke(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
     let Delivery { target, event, .. } = delivery;
     delivery::reach(cloud, &target.arn)?;
     let input = input(target, event);
+    let source = (PRINCIPAL, delivery.rule_arn.as_str());
     match target.arn.split(':').nth(2).unwrap_or_default() {
-        "lambda" => lambda::invoke_async(cloud, &target.arn, input),
-        "codepipeline" => codepipeline::start_from_event(cloud, &target.arn),
+        "lambda" => lambda::invoke_as_service(cloud, source, &target.arn, input),
+        "codepipeline" => start_pipeline(cloud, &delivery.rule_arn, target),
         // The topic's subscribers see the JSON text, a string with its quotation marks.
-        "sns" => sns::publish_as_service(cloud, &target.arn, None, &input.to_string()),
+        "sns" => sns::publish_as_service(cloud, source, &target.arn, None, &input.to_string()),
         _ if sqs::exists(cloud, &target.arn) => {
-            sqs::send(cloud, &target.arn, &input.to_string(), json!({}));
-            Ok(())
+            sqs::send_as_service(cloud, source, &target.arn, &input.to_string(), json!({}))
         }
         _ => Err(sqs::missing()),
     }
@@ -265,7 +269,24 @@ fn give_up(cloud: &mut Cloud, delivery: &Delivery, exhausted: Option<&str>) {
         ("EXHAUSTED_RETRY_CONDITION", exhausted),
         ("RETRY_ATTEMPTS", Some(&delivery.retries.to_string())),
     ]);
-    sqs::send(cloud, &queue.arn, &delivery.event.to_string(), attributes);
+    let (source, body) = ((PRINCIPAL, delivery.rule_arn.as_str()), delivery.event.to_string());
+    if let Err(error) = sqs::send_as_service(cloud, source, &queue.arn, &body, attributes) {
+        sqs::lost(cloud, &queue.arn, &body, &error);
+    }
+}
+
+/// Starts a pipeline in the name of the target's role.
+fn start_pipeline(cloud: &mut Cloud, rule_arn: &str, target: &Target) -> Result<(), ApiError> {
+    let acting = Acting {
+        service: PRINCIPAL,
+        role_arn: target.role_arn.as_deref().unwrap_or_default(),
+        source_arn: rule_arn,
+        session: &target.id,
+    };
+    let ask = Ask::new("codepipeline:StartPipelineExecution", target.arn.as_str());
+    iam::as_service(cloud, &acting, &[ask])
+        .map_err(|denied| ApiError::new("AccessDeniedException", denied.to_string()))?;
+    codepipeline::start_from_event(cloud, &target.arn)
 }
 
 fn input(target: &Target, event: &Value) -> Value {

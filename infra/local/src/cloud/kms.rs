@@ -1,4 +1,4 @@
-//! KMS: HMAC keys.
+//! KMS: HMAC keys; and symmetric keys, with which nothing is encrypted here, but whose policies are asked.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{ApiError, Caller, Cloud};
+use super::{ApiError, Caller, Cloud, iam};
 use crate::template::{Resource, TemplateError};
 
 /// The service's state.
@@ -24,7 +24,8 @@ pub(crate) struct State {
 struct Key {
     arn: String,
     description: String,
-    material: [u8; 32],
+    /// What an HMAC key authenticates with; a symmetric one has none.
+    material: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Key {
@@ -40,8 +41,12 @@ struct KeyProperties {
     key_usage: Option<String>,
     #[serde(default)]
     description: String,
-    #[serde(rename = "KeyPolicy")]
-    _policy: Option<Value>,
+    key_policy: Option<Value>,
+    // Nothing is encrypted with the key, and none is ever deleted.
+    #[serde(rename = "EnableKeyRotation")]
+    _rotation: Option<Value>,
+    #[serde(rename = "PendingWindowInDays")]
+    _pending_window: Option<Value>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
 }
@@ -60,14 +65,14 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let properties: KeyProperties = resource.read()?;
             let spec = properties.key_spec.as_deref().unwrap_or("SYMMETRIC_DEFAULT");
             let usage = properties.key_usage.as_deref().unwrap_or("ENCRYPT_DECRYPT");
-            if (spec, usage) != ("HMAC_256", "GENERATE_VERIFY_MAC") {
-                return Err(resource.unsupported(format!("a key of {spec} for {usage}")));
-            }
-            let mut material = [0; 32];
-            for byte in &mut material {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
-                let random = (cloud.chance() * 256.0) as u8;
-                *byte = random;
+            let material = match (spec, usage) {
+                ("HMAC_256", "GENERATE_VERIFY_MAC") => Some(material(cloud)),
+                ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT") => None,
+                _ => return Err(resource.unsupported(format!("a key of {spec} for {usage}"))),
+            };
+            if let Some(policy) = &properties.key_policy {
+                let arns = [resource.arn().to_owned()];
+                iam::attach_policy(cloud, resource, "KeyPolicy", policy, &arns)?;
             }
             let key = Key {
                 arn: resource.arn().to_owned(),
@@ -89,6 +94,16 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     }
 }
 
+fn material(cloud: &mut Cloud) -> [u8; 32] {
+    let mut material = [0; 32];
+    for byte in &mut material {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+        let random = (cloud.chance() * 256.0) as u8;
+        *byte = random;
+    }
+    material
+}
+
 fn key<'a>(cloud: &'a Cloud, id: &str) -> Option<(&'a str, &'a Key)> {
     // A key id, an alias, or the ARN of one of them.
     let id = if id.starts_with("arn:") {
@@ -104,6 +119,16 @@ fn key<'a>(cloud: &'a Cloud, id: &str) -> Option<(&'a str, &'a Key)> {
 /// The ARN of the key that is so called.
 pub(crate) fn key_arn(cloud: &Cloud, id: &str) -> Option<String> {
     key(cloud, id).map(|(_, key)| key.arn.clone())
+}
+
+/// The ARN of a key that a resource names by id, ARN or alias; of one that is not the stack's, what its ARN would be.
+pub(crate) fn arn_of(cloud: &Cloud, id: &str) -> String {
+    match key_arn(cloud, id) {
+        Some(arn) => arn,
+        None if id.starts_with("arn:") => id.to_owned(),
+        None if id.starts_with("alias/") => cloud.arn("kms", id),
+        None => cloud.arn("kms", &format!("key/{id}")),
+    }
 }
 
 /// Answers one call.
@@ -123,7 +148,14 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
         let message = BASE64_STANDARD
             .decode(message)
             .map_err(|_| ApiError::validation("Message is not base64"))?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key.material)
+        let material = key.material.as_ref().ok_or_else(|| {
+            let message = format!(
+                "{} key usage is ENCRYPT_DECRYPT which is not valid for this operation.",
+                key.arn
+            );
+            ApiError::new("InvalidKeyUsageException", message)
+        })?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(material)
             .map_err(|error| ApiError::new("KMSInternalException", error.to_string()))?;
         mac.update(&message);
         Ok::<_, ApiError>(mac)
@@ -145,10 +177,22 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 Err(_) => Err(ApiError::new("KMSInvalidMacException", "")),
             }
         }
-        "DescribeKey" => Ok(json!({"KeyMetadata": {
-            "KeyId": id, "Arn": key.arn, "Description": key.description, "Enabled": true, "KeyState": "Enabled",
-            "KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC", "MacAlgorithms": ["HMAC_SHA_256"],
-        }})),
+        "DescribeKey" => {
+            let mut metadata = json!({
+                "KeyId": id, "Arn": key.arn, "Description": key.description, "Enabled": true, "KeyState": "Enabled",
+            });
+            let particulars = match key.material {
+                Some(_) => {
+                    json!({"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC", "MacAlgorithms": ["HMAC_SHA_256"]})
+                }
+                None => json!({"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT",
+                    "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"]}),
+            };
+            if let (Value::Object(metadata), Value::Object(particulars)) = (&mut metadata, particulars) {
+                metadata.extend(particulars);
+            }
+            Ok(json!({ "KeyMetadata": metadata }))
+        }
         _ => Err(ApiError::new(
             "UnknownOperationException",
             format!("the local cloud has no kms:{operation}"),

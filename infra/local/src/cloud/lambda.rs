@@ -21,6 +21,7 @@ use self::settings::{Logging, Tracing};
 use self::versions::{Alias, LATEST, Named, version_to_run};
 pub(crate) use self::versions::{move_alias, publish_version, published_aliases};
 use super::effect::{Effect, EffectId, InvocationOutcome, Invoke};
+use super::iam::{self, Acting, Ask};
 use super::{ApiError, Caller, Cloud, cloudwatch, sqs};
 use crate::template::{Resource, TemplateError};
 
@@ -53,6 +54,8 @@ struct Function {
     invoke_configs: BTreeMap<String, InvokeConfig>,
     /// The qualifiers that have a URL.
     urls: BTreeSet<String>,
+    /// Whether it sends traces to X-Ray.
+    is_traced: bool,
 }
 
 /// How asynchronous invocations are tried.
@@ -124,8 +127,7 @@ struct FunctionProperties {
     _description: Option<String>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
-    #[serde(rename = "TracingConfig")]
-    _tracing: Option<Tracing>,
+    tracing_config: Option<Tracing>,
     #[serde(default)]
     logging_config: Logging,
 }
@@ -155,6 +157,18 @@ struct Environment {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct DeadLetterConfig {
     target_arn: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PermissionProperties {
+    action: String,
+    function_name: String,
+    principal: String,
+    source_arn: Option<String>,
+    source_account: Option<String>,
+    function_url_auth_type: Option<String>,
+    invoked_via_function_url: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -212,9 +226,50 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         }
         "AWS::Lambda::Version" => versions::deploy_version(cloud, resource),
         "AWS::Lambda::Alias" => versions::deploy_alias(cloud, resource),
-        // Who may invoke is asked of the services that invoke, all of which the stack itself has wired.
-        "AWS::Lambda::Permission" => Ok(()),
+        "AWS::Lambda::Permission" => deploy_permission(cloud, resource),
         _ => Err(resource.unsupported("this resource type")),
+    }
+}
+
+/// A permission is a statement of the function's policy, and of that of the qualifier's alone where the function's name has one.
+fn deploy_permission(cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
+    let properties: PermissionProperties = resource.read()?;
+    let arn = arn_of(cloud, &properties.function_name);
+    let mut equal = serde_json::Map::new();
+    let via_url = properties.invoked_via_function_url.map(|via| via.to_string());
+    for (key, value) in [
+        ("aws:SourceAccount", properties.source_account),
+        ("lambda:FunctionUrlAuthType", properties.function_url_auth_type),
+        ("lambda:InvokedViaFunctionUrl", via_url),
+    ] {
+        if let Some(value) = value {
+            equal.insert(key.to_owned(), value.into());
+        }
+    }
+    let mut condition = serde_json::Map::new();
+    if let Some(source) = properties.source_arn {
+        condition.insert("ArnLike".to_owned(), json!({"aws:SourceArn": source}));
+    }
+    if !equal.is_empty() {
+        condition.insert("StringEquals".to_owned(), equal.into());
+    }
+    let principal = match properties.principal.as_str() {
+        service if service.ends_with(".amazonaws.com") => json!({"Service": service}),
+        other => json!({"AWS": other}),
+    };
+    let statement = json!({
+        "Effect": "Allow", "Principal": principal, "Action": properties.action, "Resource": arn, "Condition": condition,
+    });
+    let document = json!({"Statement": [statement]});
+    iam::attach_policy(cloud, resource, "AWS::Lambda::Permission", &document, &[arn])
+}
+
+/// The ARN of a function that is given by name, by name and qualifier, or by ARN; the qualifier stays.
+fn arn_of(cloud: &Cloud, name_or_arn: &str) -> String {
+    if name_or_arn.starts_with("arn:") {
+        name_or_arn.to_owned()
+    } else {
+        cloud.arn("lambda", &format!("function:{name_or_arn}"))
     }
 }
 
@@ -244,6 +299,7 @@ fn deploy_function(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templat
         aliases: BTreeMap::new(),
         invoke_configs: BTreeMap::new(),
         urls: BTreeSet::new(),
+        is_traced: properties.tracing_config.is_some_and(Tracing::is_active),
     };
     cloud.lambda.functions.insert(name, function);
     Ok(())
@@ -270,6 +326,81 @@ pub(crate) fn not_found(cloud: &Cloud, name: &str) -> ApiError {
     }
 }
 
+/// Invokes a function as a service does in its own name, on account of the resource of that ARN: the function's policy has to let it.
+///
+/// # Errors
+/// `AccessDeniedException` where it does not; else as [`invoke_async`].
+pub(crate) fn invoke_as_service(
+    cloud: &mut Cloud,
+    (service, source_arn): (&str, &str),
+    name_or_arn: &str,
+    payload: Value,
+) -> Result<(), ApiError> {
+    let ask = Ask::new("lambda:InvokeFunction", arn_of(cloud, name_or_arn));
+    iam::in_own_name(cloud, service, source_arn, &ask).map_err(|denied| access_denied(&denied))?;
+    invoke_async(cloud, name_or_arn, payload)
+}
+
+/// The same in the name of a role.
+///
+/// # Errors
+/// `AccessDeniedException` where the role may not; else as [`invoke_async`].
+pub(crate) fn invoke_in_role(
+    cloud: &mut Cloud,
+    acting: &Acting<'_>,
+    name_or_arn: &str,
+    payload: Value,
+) -> Result<(), ApiError> {
+    let ask = Ask::new("lambda:InvokeFunction", arn_of(cloud, name_or_arn));
+    iam::as_service(cloud, acting, &[ask]).map_err(|denied| access_denied(&denied))?;
+    invoke_async(cloud, name_or_arn, payload)
+}
+
+fn access_denied(denied: &iam::Denied) -> ApiError {
+    let error = ApiError::new("AccessDeniedException", denied.to_string());
+    ApiError { status: 403, ..error }
+}
+
+/// What Lambda itself does in the function's role with every invocation. Logs and traces that it may not write are lost.
+///
+/// # Errors
+/// `AccessDeniedException` where the role does not let Lambda in.
+fn enter_role(cloud: &mut Cloud, name: &str, request_id: &str) -> Result<(), ApiError> {
+    let Some(function) = cloud.lambda.functions.get(name) else {
+        return Err(not_found(cloud, name));
+    };
+    let (role_arn, group, is_traced) = (
+        function.role_arn.clone(),
+        function.logging.group(name),
+        function.is_traced,
+    );
+    let mut asks = iam::logs::asks(cloud, &group, request_id);
+    if is_traced {
+        asks.extend(["xray:PutTraceSegments", "xray:PutTelemetryRecords"].map(|action| Ask::new(action, "*")));
+    }
+    let source_arn = arn_of(cloud, name);
+    let acting = acting(&role_arn, &source_arn, name);
+    iam::try_as_service(cloud, &acting, &asks).map_err(|_| {
+        let error = ApiError::new(
+            "AccessDeniedException",
+            "The role defined for the function cannot be assumed by Lambda.",
+        );
+        ApiError { status: 403, ..error }
+    })?;
+    iam::logs::written(cloud, &group);
+    Ok(())
+}
+
+/// Lambda in a function's role.
+fn acting<'a>(role_arn: &'a str, source_arn: &'a str, name: &'a str) -> Acting<'a> {
+    Acting {
+        service: "lambda.amazonaws.com",
+        role_arn,
+        source_arn,
+        session: name,
+    }
+}
+
 /// Invokes a function asynchronously, by its name or ARN with or without a qualifier: retried twice, then kept in its dead-letter
 /// queue.
 pub(crate) fn invoke_async(cloud: &mut Cloud, name_or_arn: &str, payload: Value) -> Result<(), ApiError> {
@@ -286,8 +417,10 @@ fn invoke(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usize>) 
 /// An invocation of a version that is there.
 fn invocation(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usize>) -> Result<Invocation, ApiError> {
     let version = version_to_run(cloud, &name).ok_or_else(|| not_found(cloud, &name.to_string()))?;
+    let request_id = cloud.uuid();
+    enter_role(cloud, &name.function, &request_id)?;
     Ok(Invocation {
-        request_id: cloud.uuid(),
+        request_id,
         accepted: cloud.now(),
         function: name.function,
         qualifier: name.qualifier,
@@ -406,13 +539,24 @@ impl Cloud {
     /// Invokes a function by its URL, which is of `NAME`, or of `NAME:ALIAS`; the outcome is the front end's to pass on.
     ///
     /// # Errors
-    /// Where the function, or the alias, has no URL.
+    /// Where the function, or the alias, has no URL, or its policy does not let everybody use it; where its role does not let Lambda in.
     pub fn invoke_url(&mut self, function: &str, event: Value) -> Result<EffectId, ApiError> {
         let name = Named::parse(function, None)?;
         let found = self.lambda.functions.get(&name.function);
         if !found.is_some_and(|function| function.urls.contains(name.qualifier_or_latest())) {
             let error = ApiError::new("AccessDeniedException", "Forbidden");
             return Err(ApiError { status: 403, ..error });
+        }
+        let arn = arn_of(self, function);
+        // A public URL needs both: one for the URL, one for the function behind it.
+        for ask in [
+            Ask::new("lambda:InvokeFunctionUrl", arn.as_str()).with("lambda:FunctionUrlAuthType", "NONE"),
+            Ask::new("lambda:InvokeFunction", arn.as_str()).with("lambda:InvokedViaFunctionUrl", "true"),
+        ] {
+            iam::as_anyone(self, &ask).map_err(|_| {
+                let error = ApiError::new("AccessDeniedException", "Forbidden");
+                ApiError { status: 403, ..error }
+            })?;
         }
         invoke(self, name, event, None)
     }
@@ -441,7 +585,7 @@ impl Cloud {
         };
         let qualifier = invocation.qualifier.as_deref().unwrap_or(LATEST);
         let config = known.invoke_configs.get(qualifier).copied().unwrap_or(INVOKE_CONFIG);
-        let dead_letters = known.dead_letters.clone();
+        let (dead_letters, role_arn) = (known.dead_letters.clone(), known.role_arn.clone());
         let wait = RETRY_WAITS.get(tries).copied().unwrap_or(SignedDuration::from_mins(2));
         let age = self.now().duration_since(invocation.accepted).saturating_add(wait);
         if tries < config.retries_max && age <= config.age_max {
@@ -457,7 +601,12 @@ impl Cloud {
                 "ErrorCode": {"DataType": "Number", "StringValue": "200"},
                 "ErrorMessage": attribute(error.chars().take(1024).collect()),
             });
-            sqs::send(self, &queue, &invocation.payload.to_string(), attributes);
+            let body = invocation.payload.to_string();
+            let source_arn = arn_of(self, &function);
+            let acting = acting(&role_arn, &source_arn, &function);
+            if let Err(error) = sqs::send_in_role(self, &acting, &queue, &body, attributes) {
+                sqs::lost(self, &queue, &body, &error);
+            }
         }
     }
 }
@@ -474,6 +623,8 @@ pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
             if let Some(version) = version_to_run(cloud, &name) {
                 invocation.version = version;
             }
+            // It was let in before, and roles do not change: what is asked again is what each run writes.
+            drop(enter_role(cloud, &invocation.function, &invocation.request_id));
             run(cloud, *invocation);
         }
     }

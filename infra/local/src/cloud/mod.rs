@@ -45,6 +45,7 @@ pub use self::codecommit::{InitialCode, Push, PushedCommit};
 pub use self::codedeploy::Updated;
 use self::effect::{Effect, EffectId};
 pub use self::error::ApiError;
+pub use self::iam::{Denial, Grant, GrantId};
 pub use self::lambda::{FunctionInfo, Started};
 pub use self::logs::LogGroup;
 pub use self::sagemaker::Route;
@@ -223,6 +224,7 @@ impl Cloud {
             sqs: sqs::State::default(),
         };
         cloud.codecommit.initial = code;
+        iam::logs::declare(&mut cloud, &stack.resources);
         for resource in &stack.resources {
             let deploy = match resource.kind.split("::").nth(1).unwrap_or_default() {
                 "AppConfig" => appconfig::deploy,

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,8 @@ use crate::template::{Resource, TemplateError};
 #[derive(Debug, Default)]
 pub(crate) struct State {
     buckets: BTreeMap<String, BTreeMap<String, Object>>,
+    /// The keys that buckets are encrypted with, of those that have a key of KMS.
+    keys: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,11 +40,42 @@ impl Object {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PolicyProperties {
+    bucket: String,
+    policy_document: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Encryption {
+    server_side_encryption_configuration: Vec<EncryptionRule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct EncryptionRule {
+    server_side_encryption_by_default: Option<EncryptionDefault>,
+    // With a bucket key S3 asks KMS less often, for the same.
+    #[serde(rename = "BucketKeyEnabled")]
+    _bucket_key: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EncryptionDefault {
+    #[serde(rename = "SSEAlgorithm")]
+    algorithm: String,
+    #[serde(rename = "KMSMasterKeyID")]
+    key: Option<String>,
+}
+
 /// Deploys one resource of the stack.
 pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
     match resource.kind.as_str() {
         "AWS::S3::Bucket" => {
-            // What concerns encryption, ownership and public access has no bearing on one machine's own requests.
+            // What concerns ownership and public access has no bearing on one machine's own requests.
             let known = [
                 "BucketName",
                 "BucketEncryption",
@@ -61,12 +95,50 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
                 return Err(resource.unsupported(format!("the property `{unknown}`")));
             }
             lifecycle::check(resource)?;
+            if let Some(encryption) = resource.properties.get("BucketEncryption")
+                && let Some(key) = read_encryption(resource, encryption)?
+            {
+                cloud.s3.keys.insert(resource.physical_id.clone(), key);
+            }
             cloud.s3.buckets.insert(resource.physical_id.clone(), BTreeMap::new());
             Ok(())
         }
-        "AWS::S3::BucketPolicy" => Ok(()),
+        "AWS::S3::BucketPolicy" => {
+            let properties: PolicyProperties = resource.read()?;
+            let arns = [format!("arn:aws:s3:::{}", properties.bucket)];
+            iam::attach_policy(
+                cloud,
+                resource,
+                "AWS::S3::BucketPolicy",
+                &properties.policy_document,
+                &arns,
+            )
+        }
         _ => Err(resource.unsupported("this resource type")),
     }
+}
+
+/// The key that a bucket encrypts with, where it is one of KMS.
+fn read_encryption(resource: &Resource, encryption: &Value) -> Result<Option<String>, TemplateError> {
+    let read: Encryption = serde_json::from_value(encryption.clone())
+        .map_err(|error| resource.unsupported(format!("BucketEncryption: {error}")))?;
+    let mut key = None;
+    for rule in read.server_side_encryption_configuration {
+        let Some(default) = rule.server_side_encryption_by_default else {
+            continue;
+        };
+        key = match default.algorithm.as_str() {
+            "AES256" => None,
+            "aws:kms" => Some(default.key.unwrap_or_else(|| "alias/aws/s3".to_owned())),
+            other => return Err(resource.unsupported(format!("SSEAlgorithm {other}"))),
+        };
+    }
+    Ok(key)
+}
+
+/// The key that a bucket encrypts with, by id, ARN or alias, where it is one of KMS.
+pub(crate) fn key_of<'a>(cloud: &'a Cloud, bucket: &str) -> Option<&'a str> {
+    cloud.s3.keys.get(bucket).map(String::as_str)
 }
 
 /// An object's content.

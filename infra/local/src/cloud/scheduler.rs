@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::delivery::{self, Next, RetryPolicy};
+use super::iam::Acting;
 use super::{ApiError, Cloud, lambda, sqs};
 use crate::template::{Resource, TemplateError};
 
@@ -46,8 +47,7 @@ enum Recurrence {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Target {
     arn: String,
-    #[serde(rename = "RoleArn")]
-    _role_arn: String,
+    role_arn: String,
     input: Option<String>,
     #[serde(default)]
     retry_policy: RetryPolicy,
@@ -235,6 +235,21 @@ fn set_timer(cloud: &mut Cloud, name: &str, due: Option<Timestamp>) {
     }
 }
 
+/// What the scheduler acts on account of: the group of the schedule, as the user guide's page on the confused deputy says.
+fn group_arn(cloud: &Cloud) -> String {
+    cloud.arn("scheduler", "schedule-group/default")
+}
+
+/// The scheduler in the name of the target's role.
+fn acting<'a>(target: &'a Target, source_arn: &'a str, session: &'a str) -> Acting<'a> {
+    Acting {
+        service: "scheduler.amazonaws.com",
+        role_arn: &target.role_arn,
+        source_arn,
+        session,
+    }
+}
+
 /// The time for something has come.
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
     match timer {
@@ -298,7 +313,9 @@ fn invoke(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
     delivery::reach(cloud, &delivery.target.arn)?;
     let input = delivery.input();
     let payload = serde_json::from_str(&input).unwrap_or(Value::String(input));
-    lambda::invoke_async(cloud, &delivery.target.arn, payload)
+    let source_arn = group_arn(cloud);
+    let acting = acting(&delivery.target, &source_arn, &delivery.execution);
+    lambda::invoke_in_role(cloud, &acting, &delivery.target.arn, payload)
 }
 
 /// What comes of a try: a failed one is made again by the target's retry policy, and is a dead letter when that is exhausted.
@@ -342,7 +359,11 @@ fn give_up(cloud: &mut Cloud, delivery: &Delivery, exhausted: &str) {
     ]);
     // The call that could not be made.
     let body = json!({"FunctionName": delivery.target.arn, "InvocationType": "Event", "Payload": delivery.input()});
-    sqs::send(cloud, &queue.arn, &body.to_string(), attributes);
+    let (source_arn, body) = (group_arn(cloud), body.to_string());
+    let acting = acting(&delivery.target, &source_arn, &delivery.execution);
+    if let Err(error) = sqs::send_in_role(cloud, &acting, &queue.arn, &body, attributes) {
+        sqs::lost(cloud, &queue.arn, &body, &error);
+    }
 }
 
 #[cfg(test)]
@@ -499,7 +520,7 @@ Resources:
     Properties: {FunctionName: look, Handler: bootstrap, Runtime: provided.al2023, Role: !GetAtt Role.Arn, Code: {Binary: look}, Timeout: 30}
   Role:
     Type: AWS::IAM::Role
-    Properties: {AssumeRolePolicyDocument: {}}
+    Properties: {AssumeRolePolicyDocument: {Statement: []}}
   Every:
     Type: AWS::Scheduler::Schedule
     Properties:

@@ -17,9 +17,13 @@ pub use self::deliver::HttpsDelivery;
 pub(crate) use self::deliver::{Timer, on_timer};
 use self::message::Message;
 use super::effect::Mail;
+use super::iam::{self, Acting, Ask, Denied};
 use super::{ApiError, Caller, Cloud};
 use crate::pattern::Pattern;
 use crate::template::{Resource, TemplateError};
+
+/// SNS, as policies name it.
+const PRINCIPAL: &str = "sns.amazonaws.com";
 
 /// The service's state.
 #[derive(Debug, Default)]
@@ -43,8 +47,8 @@ pub(crate) fn published_so_far(cloud: &Cloud) -> &[(String, Option<String>, Stri
 #[derive(Debug, Default)]
 struct Topic {
     display_name: String,
-    /// The key that encrypts what is published: an id, an ARN or an alias.
-    kms_key: Option<String>,
+    /// The key of KMS that its messages are encrypted with: an id, an ARN or an alias.
+    key: Option<String>,
 }
 
 #[derive(Debug)]
@@ -86,6 +90,13 @@ struct RedrivePolicy {
     dead_letter_target_arn: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PolicyProperties {
+    topics: Vec<String>,
+    policy_document: Value,
+}
+
 /// Deploys one resource of the stack.
 pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), TemplateError> {
     match resource.kind.as_str() {
@@ -93,7 +104,7 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let properties: TopicProperties = resource.read()?;
             let topic = Topic {
                 display_name: properties.display_name.unwrap_or_default(),
-                kms_key: properties.kms_master_key_id,
+                key: properties.kms_master_key_id,
             };
             cloud.sns.topics.insert(resource.arn().to_owned(), topic);
             Ok(())
@@ -138,19 +149,55 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             });
             Ok(())
         }
-        // Which services may publish: those that the stack itself has wired do.
-        "AWS::SNS::TopicPolicy" => Ok(()),
+        "AWS::SNS::TopicPolicy" => {
+            let properties: PolicyProperties = resource.read()?;
+            let kind = "AWS::SNS::TopicPolicy";
+            iam::attach_policy(cloud, resource, kind, &properties.policy_document, &properties.topics)
+        }
         _ => Err(resource.unsupported("this resource type")),
     }
 }
 
-/// Publishes as another service does, without attributes.
+/// The key of KMS that a topic's messages are encrypted with, by id, ARN or alias.
+pub(crate) fn key_of<'a>(cloud: &'a Cloud, topic_arn: &str) -> Option<&'a str> {
+    cloud.sns.topics.get(topic_arn)?.key.as_deref()
+}
+
+/// Publishes as another service does in its own name, on account of the resource of that ARN, without attributes: the topic's
+/// policy, and its key's, have to let it.
+///
+/// # Errors
+/// `AuthorizationError` where they do not; else what SNS refuses.
 pub(crate) fn publish_as_service(
     cloud: &mut Cloud,
+    (service, source_arn): (&str, &str),
     topic_arn: &str,
     subject: Option<&str>,
     message: &str,
 ) -> Result<(), ApiError> {
+    let ask = Ask::new("sns:Publish", topic_arn);
+    iam::in_own_name(cloud, service, source_arn, &ask).map_err(|denied| not_authorized(&denied))?;
+    publish(cloud, topic_arn, subject, message, None, &Map::new()).map(|_| ())
+}
+
+fn not_authorized(denied: &Denied) -> ApiError {
+    let error = ApiError::new("AuthorizationError", denied.to_string());
+    ApiError { status: 403, ..error }
+}
+
+/// The same in the name of a role.
+///
+/// # Errors
+/// `AuthorizationError` where the role may not; else what SNS refuses.
+pub(crate) fn publish_in_role(
+    cloud: &mut Cloud,
+    acting: &Acting<'_>,
+    topic_arn: &str,
+    subject: Option<&str>,
+    message: &str,
+) -> Result<(), ApiError> {
+    let ask = Ask::new("sns:Publish", topic_arn);
+    iam::as_service(cloud, acting, &[ask]).map_err(|denied| not_authorized(&denied))?;
     publish(cloud, topic_arn, subject, message, None, &Map::new()).map(|_| ())
 }
 
@@ -304,10 +351,8 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 "TopicArn": arn, "DisplayName": name, "SubscriptionsConfirmed": count.to_string(), "SubscriptionsPending": "0",
                 "Owner": cloud.target().account,
             });
-            if let (Some(key), Some(members)) = (
-                found.and_then(|topic| topic.kms_key.as_ref()),
-                attributes.as_object_mut(),
-            ) {
+            if let (Some(key), Some(members)) = (found.and_then(|topic| topic.key.as_ref()), attributes.as_object_mut())
+            {
                 members.insert("KmsMasterKeyId".to_owned(), key.as_str().into());
             }
             Ok(json!({ "Attributes": attributes }))

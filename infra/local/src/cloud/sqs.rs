@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::codepipeline::declaration::optional_number;
+use super::iam::{self, Acting, Ask, Denied};
 use super::{ApiError, Caller, Cloud, cloudwatch};
 use crate::template::{Resource, TemplateError};
 
@@ -19,6 +20,8 @@ pub(crate) struct State {
 struct Queue {
     arn: String,
     url: String,
+    /// The key of KMS that its messages are encrypted with.
+    key: Option<String>,
     messages: VecDeque<Message>,
 }
 
@@ -35,10 +38,9 @@ struct QueueProperties {
     queue_name: Option<String>,
     #[serde(rename = "MessageRetentionPeriod")]
     _retention: Option<Value>,
+    kms_master_key_id: Option<String>,
     #[serde(rename = "SqsManagedSseEnabled")]
     _sse: Option<bool>,
-    #[serde(rename = "KmsMasterKeyId")]
-    _kms_key: Option<String>,
     #[serde(default, deserialize_with = "optional_number")]
     kms_data_key_reuse_period_seconds: Option<u32>,
     // Nothing takes a message out of a queue here: it is never hidden from others, and never sent on to another queue.
@@ -48,6 +50,13 @@ struct QueueProperties {
     _redrive_allow: Option<Value>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PolicyProperties {
+    queues: Vec<String>,
+    policy_document: Value,
 }
 
 /// Deploys one resource of the stack.
@@ -74,15 +83,82 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
             let queue = Queue {
                 arn: resource.arn().to_owned(),
                 url: resource.physical_id.clone(),
+                key: properties.kms_master_key_id,
                 messages: VecDeque::new(),
             };
             cloud.sqs.queues.insert(name.unwrap_or_default(), queue);
             Ok(())
         }
-        // Which services may send: those that the stack itself has wired do.
-        "AWS::SQS::QueuePolicy" => Ok(()),
+        "AWS::SQS::QueuePolicy" => {
+            let properties: PolicyProperties = resource.read()?;
+            let arn = |url: &String| cloud.arn("sqs", url.rsplit('/').next().unwrap_or_default());
+            let arns: Vec<String> = properties.queues.iter().map(arn).collect();
+            iam::attach_policy(
+                cloud,
+                resource,
+                "AWS::SQS::QueuePolicy",
+                &properties.policy_document,
+                &arns,
+            )
+        }
         _ => Err(resource.unsupported("this resource type")),
     }
+}
+
+/// The key of KMS that a queue's messages are encrypted with, by id, ARN or alias.
+pub(crate) fn key_of<'a>(cloud: &'a Cloud, queue_arn: &str) -> Option<&'a str> {
+    let queue = cloud.sqs.queues.get(queue_arn.rsplit(':').next()?)?;
+    queue.key.as_deref()
+}
+
+/// Sends a message as a service does in its own name, on account of the resource of that ARN: the queue's policy, and its key's, have
+/// to let it.
+///
+/// # Errors
+/// `AccessDenied` where they do not.
+pub(crate) fn send_as_service(
+    cloud: &mut Cloud,
+    (service, source_arn): (&str, &str),
+    queue_arn: &str,
+    body: &str,
+    attributes: Value,
+) -> Result<(), ApiError> {
+    let ask = Ask::new("sqs:SendMessage", queue_arn);
+    iam::in_own_name(cloud, service, source_arn, &ask).map_err(|denied| access_denied(&denied))?;
+    send(cloud, queue_arn, body, attributes);
+    Ok(())
+}
+
+/// The same in the name of a role.
+///
+/// # Errors
+/// `AccessDenied` where the role may not.
+pub(crate) fn send_in_role(
+    cloud: &mut Cloud,
+    acting: &Acting<'_>,
+    queue_arn: &str,
+    body: &str,
+    attributes: Value,
+) -> Result<(), ApiError> {
+    let ask = Ask::new("sqs:SendMessage", queue_arn);
+    iam::as_service(cloud, acting, &[ask]).map_err(|denied| access_denied(&denied))?;
+    send(cloud, queue_arn, body, attributes);
+    Ok(())
+}
+
+/// A dead letter that may not be sent is lost.
+pub(crate) fn lost(cloud: &mut Cloud, queue_arn: &str, body: &str, error: &ApiError) {
+    cloud.note(
+        "sqs",
+        queue_arn,
+        "lost",
+        json!({"body": body, "error": error.to_string()}),
+    );
+}
+
+fn access_denied(denied: &Denied) -> ApiError {
+    let error = ApiError::new("AccessDenied", denied.to_string());
+    ApiError { status: 403, ..error }
 }
 
 /// Sends a message to the queue of that ARN; a queue that isn't there loses it, which is noted.

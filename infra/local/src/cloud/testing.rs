@@ -9,22 +9,49 @@ use super::{ApiError, Caller, Cloud, InitialCode, Service};
 use crate::shapes;
 use crate::template::{Stack, Target, TemplateError};
 
-/// Deploys a template without parameters.
-pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
-    deploy_with_code(template, BTreeMap::new())
-}
-
-/// The same, with what its repositories begin with.
-pub(crate) fn deploy_with_code(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
+/// Where the tests' stacks are deployed, and when.
+fn place() -> (Target, Timestamp) {
     let target = Target {
         account: "123456789012".into(),
         region: "eu-west-1".into(),
         stack_name: "signalbox".into(),
         base_url: "http://127.0.0.1:4566".into(),
     };
-    let now: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+    (target, "2026-03-02T09:00:00Z".parse().unwrap())
+}
+
+/// Deploys a template without parameters.
+pub(crate) fn deploy_strictly(template: &str) -> Result<Cloud, TemplateError> {
+    deploy_so(template, BTreeMap::new())
+}
+
+fn deploy_so(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
+    let (target, now) = place();
     let stack = Stack::load(template, &BTreeMap::new(), &target)?;
     Cloud::deploy_with_code(stack, target, now, 7, code)
+}
+
+/// Deploys a template without the grant whose name has that part, of which there has to be one only.
+pub(crate) fn deploy_without(template: &str, part: &str) -> Cloud {
+    let (target, now) = place();
+    let stack = Stack::load(template, &BTreeMap::new(), &target).unwrap();
+    let whole = Cloud::deploy(stack.clone(), target.clone(), now, 7).unwrap();
+    let found: Vec<_> = whole.grants().into_iter().map(|grant| grant.id).collect();
+    let found: Vec<_> = found.iter().filter(|id| id.to_string().contains(part)).collect();
+    assert_eq!(found.len(), 1, "{part}: {found:?}");
+    Cloud::deploy_without(stack, target, now, 7, found[0]).unwrap()
+}
+
+/// The same for a template that leaves out the roles and policies of AWS's services: they may do what the stack has them do.
+pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
+    deploy_with_code(template, BTreeMap::new())
+}
+
+/// The same, with what its repositories begin with.
+pub(crate) fn deploy_with_code(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
+    let mut cloud = deploy_so(template, code)?;
+    super::iam::trust_services(&mut cloud);
+    Ok(cloud)
 }
 
 /// The events put so far: detail type and detail.

@@ -19,7 +19,7 @@ impl Bench {
         let role = Resource {
             logical_id: "Role".to_owned(),
             kind: "AWS::IAM::Role".to_owned(),
-            properties: json!({"RoleName": "scaler", "AssumeRolePolicyDocument": {}, "Policies": [{"PolicyName": "scale", "PolicyDocument":
+            properties: json!({"RoleName": "scaler", "AssumeRolePolicyDocument": {"Statement": []}, "Policies": [{"PolicyName": "scale", "PolicyDocument":
                 {"Statement": [
                     {"Effect": "Allow", "Action": "application-autoscaling:*",
                         "Resource": "arn:aws:application-autoscaling:eu-west-1:123456789012:scalable-target/*",
@@ -52,6 +52,8 @@ impl Bench {
         let mut bench = Self {
             cloud: Cloud::deploy(stack, target, start, 7).unwrap(),
         };
+        // Models have no role here.
+        super::super::iam::trust_services(&mut bench.cloud);
         super::super::s3::put(
             &mut bench.cloud,
             "models",

@@ -191,7 +191,7 @@ fn show_project(project: &Project) -> Value {
         if let Some(description) = &project.description {
             members.insert("description".into(), description.as_str().into());
         }
-        if let Some(key) = &project.encryption_key {
+        if let Some(key) = &project.key {
             members.insert("encryptionKey".into(), key.as_str().into());
         }
         if let Some(group) = &project.log_group {
@@ -224,7 +224,7 @@ fn show_build(cloud: &Cloud, build: &Build, project: &Project) -> Value {
         None => ("BUILD", build.started),
     };
     phases.push(json!({"phaseType": current, "startTime": seconds(since)}));
-    let (group, stream) = log_names(cloud, build);
+    let (group, stream) = log_names(build, project);
     let mut shown = json!({
         "id": build.id,
         "arn": build.arn,

@@ -1,7 +1,7 @@
 //! CodeBuild: projects, and builds that CodePipeline or a caller of `StartBuild` starts.
 //!
-//! [`project`] is a project of the template; [`start`] are the two doors that builds come in by; [`run`] begins and ends them; [`api`]
-//! answers the calls; [`tell`] puts events. A build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
+//! [`project`] is a project of the template; [`start`] are the two doors that builds come in by; [`run`] begins and ends them, [`role`] is
+//! what they do in the project's role; [`api`] answers the calls; [`tell`] puts events. A build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
 //! time, and all the time of the rest is that of the phase in which it ended.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use super::effect::EffectId;
 
 mod api;
 mod project;
+mod role;
 mod run;
 mod start;
 mod tell;
@@ -51,11 +52,13 @@ struct Asked {
 pub(crate) enum Timer {
     /// A build's time is up.
     Timeout(String),
-    /// A build finds that its source is not there.
-    NoSource {
+    /// A build finds that its source is not there, or that its role lacks what it needs.
+    Broken {
         /// The build.
         build: String,
-        /// What git says.
+        /// The phase that fails.
+        phase: &'static str,
+        /// Code and message.
         message: String,
     },
 }
@@ -77,6 +80,8 @@ pub(crate) struct Request {
     pub(crate) output_location: Option<String>,
     /// The action's `EnvironmentVariables`: a JSON list of `{name, value, type}`.
     pub(crate) environment: Option<String>,
+    /// The key of KMS that artifacts are encrypted with, where it is not the bucket's own.
+    pub(crate) key: Option<String>,
 }
 
 #[derive(Debug)]
@@ -93,10 +98,10 @@ struct Project {
     privileged: bool,
     variables: Vec<Variable>,
     timeout_minutes: u32,
-    /// The key that encrypts the output, if it is not S3's own.
-    encryption_key: Option<String>,
-    /// The group that builds log to, if it is not their own.
+    /// The log group, where the builds' logs are kept.
     log_group: Option<String>,
+    /// The key of KMS that output is encrypted with, where a pipeline has none for it, by id, ARN or alias.
+    key: Option<String>,
     created: Timestamp,
     /// By start.
     builds: Vec<String>,
@@ -133,6 +138,8 @@ struct Build {
     /// The commit that this is.
     revision: Option<String>,
     output_location: Option<String>,
+    /// The key of KMS that the output is encrypted with, where it is not the bucket's own.
+    key: Option<String>,
     variables: Vec<Variable>,
 }
 

@@ -20,7 +20,7 @@ struct Properties {
     #[serde(default, deserialize_with = "optional_number")]
     timeout_in_minutes: Option<u32>,
     encryption_key: Option<String>,
-    logs_config: Option<LogsConfig>,
+    logs_config: Option<LogsProperties>,
     // Tags change nothing here.
     #[serde(default, rename = "Tags")]
     _tags: Value,
@@ -28,15 +28,23 @@ struct Properties {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct LogsConfig {
-    cloud_watch_logs: Option<CloudWatchLogs>,
+struct LogsProperties {
+    cloud_watch_logs: Option<CloudWatchLogsProperties>,
+    #[serde(rename = "S3Logs")]
+    s3_logs: Option<S3LogsProperties>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-struct CloudWatchLogs {
+struct CloudWatchLogsProperties {
     status: String,
     group_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct S3LogsProperties {
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -99,11 +107,8 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
     if !(5..=2160).contains(&timeout_minutes) {
         return Err(resource.wrong(format!("TimeoutInMinutes {timeout_minutes} is not 5 to 2160")));
     }
-    let logs = properties.logs_config.and_then(|logs| logs.cloud_watch_logs);
-    if let Some(logs) = logs.as_ref().filter(|logs| logs.status != "ENABLED") {
-        return Err(resource.unsupported(format!("CloudWatchLogs of Status {}", logs.status)));
-    }
     let name = properties.name;
+    let log_group = log_group(resource, properties.logs_config, &name)?;
     let role = properties.service_role;
     let project = Project {
         arn: cloud.arn("codebuild", &format!("project/{name}")),
@@ -123,14 +128,34 @@ pub(crate) fn deploy(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templ
         privileged: environment.privileged_mode,
         variables,
         timeout_minutes,
-        encryption_key: properties.encryption_key,
-        log_group: logs.and_then(|logs| logs.group_name),
+        log_group,
+        key: properties.encryption_key,
         created: cloud.now,
         builds: Vec::new(),
     };
     match cloud.codebuild.projects.insert(name.clone(), project) {
         None => Ok(()),
         Some(_) => Err(resource.wrong(format!("there are two projects `{name}`"))),
+    }
+}
+
+/// The log group of a project's builds, where they have one.
+fn log_group(
+    resource: &Resource,
+    logs: Option<LogsProperties>,
+    project: &str,
+) -> Result<Option<String>, TemplateError> {
+    let own = || format!("/aws/codebuild/{project}");
+    let Some(logs) = logs else {
+        return Ok(Some(own()));
+    };
+    if logs.s3_logs.is_some_and(|logs| logs.status != "DISABLED") {
+        return Err(resource.unsupported("S3Logs"));
+    }
+    match logs.cloud_watch_logs {
+        Some(logs) if logs.status == "DISABLED" => Ok(None),
+        Some(logs) => Ok(Some(logs.group_name.unwrap_or_else(own))),
+        None => Ok(Some(own())),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::effect::{self, BuildOutcome, Effect, EffectId};
 use super::super::{self as cloud_of, ApiError, Cloud, codepipeline};
+use super::role::{self, Lack};
 use super::tell::{tell_phase, tell_status};
 use super::{Build, Phase, Source, TIMEOUT_MINUTES, Timer, Variable};
 
@@ -44,6 +45,8 @@ pub(super) struct Begin {
     pub(super) revision: Option<String>,
     /// Where the output goes: `BUCKET/KEY`.
     pub(super) output_location: Option<String>,
+    /// The key of KMS that artifacts are encrypted with, where it is not the bucket's own.
+    pub(super) key: Option<String>,
     /// What the caller adds to the project's variables.
     pub(super) variables: Vec<Variable>,
 }
@@ -51,9 +54,10 @@ pub(super) struct Begin {
 /// Begins a build and returns its id.
 ///
 /// # Errors
-/// `ResourceNotFoundException` for a project that is not there.
+/// `ResourceNotFoundException` for a project that is not there; `InvalidInputException` where its role does not let CodeBuild in.
 pub(super) fn begin(cloud: &mut Cloud, begin: Begin) -> Result<String, ApiError> {
     let now = cloud.now;
+    role::enter(cloud, &begin.project)?;
     let uuid = cloud.uuid();
     let project = cloud
         .codebuild
@@ -122,11 +126,18 @@ pub(super) fn begin(cloud: &mut Cloud, begin: Begin) -> Result<String, ApiError>
         source_version: begin.source_version,
         revision: begin.revision,
         output_location: begin.output_location,
+        key: begin.key,
         variables,
     };
     let noted = about(&build);
     cloud.codebuild.builds.insert(id.clone(), build);
-    match begin.source {
+    // The role is asked first: without it CodeBuild does not come to the source.
+    let lack = role::lack(cloud, &id);
+    let source_says = |message| Lack::of("DOWNLOAD_SOURCE", format!("CLIENT_ERROR: {message}"));
+    match lack
+        .map_or(Ok(()), Err)
+        .and_then(|()| begin.source.map_err(source_says))
+    {
         Ok(zip) => {
             let (project, build_id) = (begin.project.clone(), id.clone());
             let effect = cloud.effect(move |effect| {
@@ -142,9 +153,9 @@ pub(super) fn begin(cloud: &mut Cloud, begin: Begin) -> Result<String, ApiError>
             });
             cloud.codebuild.by_effect.insert(effect, id.clone());
         }
-        Err(message) => {
+        Err(Lack { phase, message }) => {
             let build = id.clone();
-            let found = Timer::NoSource { build, message };
+            let found = Timer::Broken { build, phase, message };
             cloud.after(
                 SignedDuration::from_secs(DOWNLOAD_SECONDS),
                 cloud_of::Timer::CodeBuild(found),
@@ -201,9 +212,21 @@ impl Cloud {
     /// Reports what came of an [`Effect::Build`]. A build that has ended before, its time being up or it
     /// being stopped, stays as it is.
     pub fn finish_build(&mut self, id: EffectId, outcome: BuildOutcome) {
-        if let Some(build) = self.codebuild.by_effect.remove(&id) {
-            end(self, &build, outcome, Fault::Failed);
-        }
+        let Some(build) = self.codebuild.by_effect.remove(&id) else {
+            return;
+        };
+        let outcome = match outcome {
+            BuildOutcome::Succeeded(_) => match role::upload(self, &build) {
+                None => outcome,
+                Some(Lack { phase, message }) => BuildOutcome::Failed {
+                    phase: phase.to_owned(),
+                    message,
+                    log_tail: String::new(),
+                },
+            },
+            BuildOutcome::Failed { .. } => outcome,
+        };
+        end(self, &build, outcome, Fault::Failed);
     }
 }
 
@@ -224,10 +247,10 @@ pub(crate) fn console_link(region: &str, build_id: &str) -> String {
 pub(crate) fn on_timer(cloud: &mut Cloud, timer: Timer) {
     let id = match timer {
         Timer::Timeout(id) => id,
-        Timer::NoSource { build, message } => {
+        Timer::Broken { build, phase, message } => {
             let outcome = BuildOutcome::Failed {
-                phase: "DOWNLOAD_SOURCE".to_owned(),
-                message: format!("CLIENT_ERROR: {message}"),
+                phase: phase.to_owned(),
+                message,
                 log_tail: String::new(),
             };
             return end(cloud, &build, outcome, Fault::Failed);

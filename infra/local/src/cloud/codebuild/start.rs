@@ -52,6 +52,7 @@ pub(crate) fn start(cloud: &mut Cloud, request: Request) -> Result<String, ApiEr
         source_version: Some(format!("arn:aws:s3:::{}", request.source_location)),
         revision: request.revision,
         output_location: request.output_location,
+        key: request.key,
         variables,
     };
     begin(cloud, begun)
@@ -126,6 +127,7 @@ pub(super) fn start_build(cloud: &mut Cloud, caller: &Caller, input: &Value) -> 
         source_version: version.map(str::to_owned),
         revision,
         output_location: None,
+        key: None,
         variables,
     };
     let build = begin(cloud, begun)?;

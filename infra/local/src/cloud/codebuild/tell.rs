@@ -96,7 +96,7 @@ fn information(cloud: &Cloud, build: &Build, project: &Project) -> Value {
     if let Some(ended) = build.ended {
         phases.push(json!({"start-time": date(ended), "phase-type": "COMPLETED"}));
     }
-    let (group, stream) = log_names(cloud, build);
+    let (group, stream) = log_names(build, project);
     let mut information = json!({
         "environment": {
             "image": project.image,
@@ -134,10 +134,9 @@ fn date(time: Timestamp) -> String {
 }
 
 /// Log group and log stream.
-pub(super) fn log_names<'a>(cloud: &Cloud, build: &'a Build) -> (String, &'a str) {
+pub(super) fn log_names<'a>(build: &'a Build, project: &Project) -> (String, &'a str) {
     let stream = build.id.rsplit(':').next().unwrap_or_default();
-    let project = cloud.codebuild.projects.get(&build.project);
-    let group = project.and_then(|project| project.log_group.clone());
+    let group = project.log_group.clone();
     (
         group.unwrap_or_else(|| format!("/aws/codebuild/{}", build.project)),
         stream,

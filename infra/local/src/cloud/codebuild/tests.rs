@@ -437,7 +437,7 @@ fn a_function_starts_builds_in_its_roles_name() {
     Type: AWS::IAM::Role
     Properties:
       RoleName: starts-checks
-      AssumeRolePolicyDocument: {}
+      AssumeRolePolicyDocument: {Statement: []}
       Policies:
         - PolicyName: start
           PolicyDocument:

@@ -21,7 +21,7 @@ Resources:
     Type: AWS::IAM::Role
     Properties:
       RoleName: reviewer
-      AssumeRolePolicyDocument: {}
+      AssumeRolePolicyDocument: {Statement: []}
       Policies:
         - PolicyName: review
           PolicyDocument:

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::iam::{self, Ask};
-use super::super::{ApiError, Caller, Cloud, cloudwatch, lambda};
+use super::super::iam::{self, Acting, Ask};
+use super::super::{ApiError, Cloud, cloudwatch, lambda};
 use super::rollback::fail;
 use super::tell::{self, note};
 use super::{Deployment, Phase, Policy, Timer};
@@ -141,6 +141,7 @@ fn begin(cloud: &mut Cloud, id: &str) {
     };
     let function = cloud.arn("lambda", &format!("function:{}", deployment.function));
     let alarms = deployment.alarms.clone();
+    let (role_arn, application) = (deployment.role_arn.clone(), deployment.policy.application.clone());
     let mut asks = vec![
         (Ask::new("lambda:GetAlias", function.clone()), "AWSLambda"),
         (Ask::new("lambda:UpdateAlias", function), "AWSLambda"),
@@ -151,7 +152,7 @@ fn begin(cloud: &mut Cloud, id: &str) {
     }));
     let refused = asks
         .iter()
-        .find(|(ask, _)| !may(cloud, deployment, ask))
+        .find(|(ask, _)| !may(cloud, &role_arn, &application, ask))
         .map(|(_, service)| *service);
     if let Some(service) = refused {
         return lacks_permission(cloud, id, service);
@@ -165,12 +166,15 @@ fn begin(cloud: &mut Cloud, id: &str) {
 }
 
 /// Whether the role of the deployment's group allows that.
-fn may(cloud: &Cloud, deployment: &Deployment, ask: &Ask) -> bool {
-    let caller = Caller::Function {
-        name: "codedeploy".to_owned(),
-        role_arn: deployment.role_arn.clone(),
+fn may(cloud: &mut Cloud, role_arn: &str, application: &str, ask: &Ask) -> bool {
+    let source_arn = cloud.arn("codedeploy", &format!("application:{application}"));
+    let acting = Acting {
+        service: "codedeploy.amazonaws.com",
+        role_arn,
+        source_arn: &source_arn,
+        session: "codedeploy",
     };
-    iam::allowed(cloud, &caller, ask)
+    iam::as_service(cloud, &acting, std::slice::from_ref(ask)).is_ok()
 }
 
 fn lacks_permission(cloud: &mut Cloud, id: &str, service: &str) {
@@ -225,9 +229,9 @@ fn run_hook(cloud: &mut Cloud, id: &str, phase: Phase) {
         return go_on(cloud, id);
     };
     deployment.executions.push(execution.clone());
+    let (role_arn, application) = (deployment.role_arn.clone(), deployment.policy.application.clone());
     let ask = Ask::new("lambda:InvokeFunction", lambda::arn_asked(cloud, &hook, ""));
-    let deployment = cloud.codedeploy.deployments.get(id);
-    if !deployment.is_some_and(|deployment| may(cloud, deployment, &ask)) {
+    if !may(cloud, &role_arn, &application, &ask) {
         return lacks_permission(cloud, id, "AWSLambda");
     }
     let event = json!({"DeploymentId": id, "LifecycleEventHookExecutionId": execution});

@@ -118,8 +118,8 @@ pub(super) struct Declaration {
     pub(super) role_arn: String,
     pub(super) mode: ExecutionMode,
     pub(super) bucket: String,
-    /// The key that encrypts the artifacts, if it is not S3's own: an id, an ARN or an alias's ARN.
-    pub(super) encryption_key: Option<String>,
+    /// The key of KMS that artifacts are encrypted with, where it is not the bucket's own, by id, ARN or alias.
+    pub(super) key: Option<String>,
     pub(super) variables: Vec<Variable>,
     pub(super) stages: Vec<Stage>,
 }
@@ -305,9 +305,9 @@ impl Declaration {
         if properties.artifact_store.r#type != "S3" {
             return Err(resource.unsupported(format!("ArtifactStore of Type {}", properties.artifact_store.r#type)));
         }
-        let encryption_key = properties.artifact_store.encryption_key;
-        if let Some(key) = encryption_key.as_ref().filter(|key| key.r#type != "KMS") {
-            return Err(resource.unsupported(format!("EncryptionKey of Type {}", key.r#type)));
+        let key = properties.artifact_store.encryption_key;
+        if let Some(key) = key.as_ref().filter(|key| key.r#type != "KMS") {
+            return Err(resource.unsupported(format!("an EncryptionKey of Type {}", key.r#type)));
         }
         let variables: Vec<Variable> = properties
             .variables
@@ -348,7 +348,7 @@ impl Declaration {
             role_arn: properties.role_arn,
             mode,
             bucket: properties.artifact_store.location,
-            encryption_key: encryption_key.map(|key| key.id),
+            key: key.map(|key| key.id),
             variables,
             stages: Vec::new(),
         };
@@ -433,7 +433,7 @@ impl Declaration {
 
     /// `encryptionKey`, as the pipeline and the events of its jobs have it.
     pub(super) fn show_key(&self) -> Option<Value> {
-        let key = self.encryption_key.as_ref()?;
+        let key = self.key.as_ref()?;
         Some(json!({"id": key, "type": "KMS"}))
     }
 

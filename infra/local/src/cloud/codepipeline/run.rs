@@ -10,8 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::effect::BuildOutcome;
+use super::super::iam::Ask;
 use super::super::{self as cloud_of, ApiError, Cloud, codebuild, codecommit, lambda, s3, sns};
 use super::declaration::{Action, CONFIGURATION_CHARS_MAX, ExecutionMode, Kind};
+use super::role::Role;
 use super::{
     Artifact, Execution, Failure, Job, Place, Run, RunStatus, Source, Status, Timer, Trigger, no_pipeline, set, tell,
     variables,
@@ -502,6 +504,8 @@ fn configured(cloud: &Cloud, place: &Place, key: &str) -> Option<String> {
 
 fn begin_source(cloud: &mut Cloud, place: &Place, action: &str) -> Result<(), Failure> {
     let repository = configured(cloud, place, "RepositoryName").unwrap_or_default();
+    let role = Role::of(cloud, place);
+    role.ask(cloud, &role.source(cloud, place, &repository))?;
     let branch = configured(cloud, place, "BranchName").unwrap_or_default();
     let execution = cloud.codepipeline.execution(&place.pipeline, place.execution);
     let revision = execution.and_then(|execution| execution.revisions.get(action));
@@ -592,7 +596,17 @@ fn begin_build(cloud: &mut Cloud, place: &Place) -> Result<(), Failure> {
         return Ok(());
     };
     let bucket = pipeline.declaration.bucket.clone();
+    let key = pipeline.declaration.key.clone();
     let output = run.outputs.first().map(|artifact| format!("{bucket}/{}", artifact.key));
+    let role = Role::of(cloud, place);
+    role.ask(cloud, &role.inputs(cloud, place))?;
+    let project_arn = cloud.arn("codebuild", &format!("project/{project}"));
+    let asks =
+        ["codebuild:StartBuild", "codebuild:BatchGetBuilds"].map(|action| Ask::new(action, project_arn.as_str()));
+    role.ask(cloud, &asks).map_err(|failure| Failure {
+        message: format!("Error calling startBuild: {}", failure.message),
+        ..failure
+    })?;
     let source = s3::get(cloud, &bucket, &input.key).ok_or_else(|| {
         Failure::new(
             "JobFailed",
@@ -607,6 +621,7 @@ fn begin_build(cloud: &mut Cloud, place: &Place) -> Result<(), Failure> {
         revision: input.revision,
         output_location: output,
         environment,
+        key,
     };
     let build = codebuild::start(cloud, request).map_err(|error| {
         Failure::new(
@@ -697,7 +712,8 @@ fn begin_approval(cloud: &mut Cloud, place: &Place, action: &Action) -> Result<(
         place.pipeline, action.name
     );
     let subject: String = subject.chars().take(99).collect();
-    sns::publish_as_service(cloud, &topic, Some(&subject), &message).map_err(|error| {
+    let role = Role::of(cloud, place);
+    sns::publish_in_role(cloud, &role.acting(), &topic, Some(&subject), &message).map_err(|error| {
         Failure::new(
             "JobFailed",
             format!("The approval could not be published to {topic}: {}", error.message),
@@ -747,10 +763,19 @@ fn begin_job(cloud: &mut Cloud, place: &Place, token: Option<String>) -> Result<
     cloud.codepipeline.jobs.insert(id.clone(), job);
     let late = cloud_of::Timer::CodePipeline(Timer::Report(id.clone()));
     cloud.after(SignedDuration::from_mins(REPORT_MINUTES), late);
-    lambda::invoke_async(cloud, &function, event).map_err(|error| {
+    let role = Role::of(cloud, place);
+    let read = role.ask(cloud, &role.inputs(cloud, place));
+    let close = |cloud: &mut Cloud| {
         if let Some(job) = cloud.codepipeline.jobs.get_mut(&id) {
             job.open = false;
         }
+    };
+    if let Err(failure) = read {
+        close(cloud);
+        return Err(failure);
+    }
+    lambda::invoke_in_role(cloud, &role.acting(), &function, event).map_err(|error| {
+        close(cloud);
         let code = match error.code.as_str() {
             "ResourceNotFoundException" => "ConfigurationError",
             "AccessDeniedException" => "PermissionError",

@@ -645,6 +645,11 @@ fn a_function_that_is_not_there_fails_the_action() {
     let mut stack = stack();
     resource(&mut stack, "TrainPipeline").properties["Stages"][2]["Actions"][0]["Configuration"]["FunctionName"] =
         json!("no-such-function");
+    // IAM is asked first: the role may invoke it, were it there.
+    let policies = resource(&mut stack, "PipelineRole").properties["Policies"].as_array_mut();
+    let invoke = json!({"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"});
+    let policy = json!({"PolicyName": "invoke", "PolicyDocument": {"Statement": invoke}});
+    policies.unwrap().push(policy);
     let mut bench = Bench::of(stack);
     bench.push();
     let execution = bench.start_train();
@@ -1496,8 +1501,8 @@ fn what_is_not_understood_is_named() {
             "TrainPipeline",
             "/ArtifactStore",
             "EncryptionKey",
-            json!({"Id": "k", "Type": "AES"}),
-            "EncryptionKey of Type AES",
+            json!({"Id": "k", "Type": "OWN"}),
+            "EncryptionKey of Type OWN",
         ),
         ("TrainPipeline", "/Stages/1", "OnFailure", json!({}), "OnFailure"),
         ("TrainPipeline", action, "Region", json!("eu-west-2"), "Region"),

@@ -2,15 +2,21 @@
 
 use serde::Deserialize;
 
-/// `TracingConfig`. Nothing is traced here.
-#[derive(Debug, Deserialize)]
+/// `TracingConfig`. Nothing is traced here, but the role is asked for what traces need.
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Tracing {
-    #[serde(rename = "Mode")]
-    _mode: Mode,
+    mode: Mode,
 }
 
-#[derive(Debug, Deserialize)]
+impl Tracing {
+    /// Whether each run is traced.
+    pub(super) fn is_active(self) -> bool {
+        self.mode == Mode::Active
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 enum Mode {
     Active,
     PassThrough,

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::iam::Ask;
 use super::super::{applicationautoscaling, cloudwatch, events, s3};
 use super::capacity::{self, Scaling};
 use super::definition::as_text;
+use super::role::{self, Serving};
 use super::rollout::{self, Update};
 use super::{
     DefaultOrder, Listed, bucket_and_key, cut, epoch_seconds, list_of, page, refuse, registry, set, tag, text,
@@ -271,8 +273,13 @@ pub(super) fn create_model(cloud: &mut Cloud, input: &Value) -> Result<Value, Ap
             "The local cloud serves models whose data is one archive: ModelDataUrl is missing.",
         ));
     };
+    let arn = arn(cloud, "model", &name);
+    let may_read = bucket_and_key(&url).is_some_and(|(bucket, key)| {
+        let read = Ask::object("s3:GetObject", bucket, key);
+        role::ask(cloud, text(input, "ExecutionRoleArn"), &arn, &[read]).is_ok()
+    });
     let archive = bucket_and_key(&url).and_then(|(bucket, key)| s3::get(cloud, bucket, key));
-    if archive.is_none() {
+    if archive.is_none() || !may_read {
         return Err(ApiError::validation(format!(
             "Could not access model data at {url}. Please ensure that the role \"{}\" exists and that its trust relationship policy \
              allows the action \"sts:AssumeRole\" for the service principal \"sagemaker.amazonaws.com\". Also ensure that the role has \
@@ -281,7 +288,6 @@ pub(super) fn create_model(cloud: &mut Cloud, input: &Value) -> Result<Value, Ap
             cloud.target.region
         )));
     }
-    let arn = arn(cloud, "model", &name);
     tag(cloud, &arn, input)?;
     let made = Made {
         arn: arn.clone(),
@@ -470,6 +476,9 @@ pub(super) fn start_instances(
     count: usize,
 ) -> Result<(), String> {
     let (archive, environment) = what_runs(cloud, &fleet.config)?;
+    if count > 0 {
+        may_serve(cloud, endpoint, fleet)?;
+    }
     for _ in 0..count {
         let start = |id| {
             Effect::StartInstance(StartInstance {
@@ -490,6 +499,29 @@ pub(super) fn start_instances(
         cloud.sagemaker.endpoints.instances.insert(id, owner);
     }
     Ok(())
+}
+
+/// Asks what a fleet's instances need, in the role of its model. The error is why they don't start.
+fn may_serve(cloud: &mut Cloud, endpoint: &str, fleet: &Fleet) -> Result<(), String> {
+    let state = &cloud.sagemaker.endpoints;
+    let made = state.configs.get(&fleet.config);
+    let variant = made.and_then(|made| list_of(&made.input, "ProductionVariants").next());
+    let model = variant.and_then(|variant| state.models.get(text(variant, "ModelName")));
+    let Some(model) = model.map(|model| model.input.clone()) else {
+        return Ok(());
+    };
+    let container = container(cloud, &model).map_err(|error| error.message)?;
+    let serving = Serving {
+        endpoint,
+        endpoint_arn: &arn(cloud, "endpoint", endpoint),
+        variant: &fleet.variant,
+        role_arn: text(&model, "ExecutionRoleArn"),
+        image: text(&container, "Image"),
+        model_data: &model_data(&container).unwrap_or_default(),
+        network: model.get("VpcConfig"),
+        capture: fleet.data_capture.as_ref(),
+    };
+    serving.ask(cloud)
 }
 
 /// The model archive and the environment of a configuration's instances.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::s3;
 use super::definition::as_text;
-use super::{Cloud, bucket_and_key, epoch_seconds, list_of, only, set, text};
+use super::{Cloud, bucket_and_key, epoch_seconds, list_of, only, role, set, text};
 use crate::cloud::effect::{EffectId, Job, JobKind};
 
 /// SageMaker's default for `MaxRuntimeInSeconds`: a day.
@@ -310,6 +310,8 @@ pub(super) fn upload(
             objects.push((place, archive));
         }
     }
+    let places = objects.iter().filter_map(|(uri, _)| bucket_and_key(uri));
+    role::upload(cloud, kind, description, places)?;
     for (uri, content) in objects {
         let Some((bucket, key)) = bucket_and_key(&uri) else {
             return Err(format!(

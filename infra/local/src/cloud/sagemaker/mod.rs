@@ -3,7 +3,8 @@
 //! [`definition`] reads a pipeline's definition and resolves what its steps refer to; [`pipelines`] keeps pipelines and runs their
 //! executions; [`jobs`] makes processing and training jobs of steps; [`registry`] keeps model packages; [`endpoints`] has models,
 //! endpoint configurations and endpoints, [`rollout`] moves an endpoint from one configuration to the next as a plan of
-//! [`deployment`] says, and [`capacity`] changes how many instances it has.
+//! [`deployment`] says, and [`capacity`] changes how many instances it has; [`role`] is what
+//! SageMaker does in the roles that it is given.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ mod endpoints;
 mod jobs;
 mod pipelines;
 mod registry;
+mod role;
 mod rollout;
 
 pub(crate) use self::capacity::{Capacity, capacity, set_capacity};

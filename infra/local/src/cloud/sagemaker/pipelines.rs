@@ -1,5 +1,6 @@
 //! Pipelines, their versions and their executions.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::super::iam::Ask;
 use super::super::{events, s3};
 use super::definition::{Definition, Scope, StepKind, as_text};
 use super::{
-    DefaultOrder, Listed, Timer, clock_text, cut, epoch_seconds, jobs, list_of, page, refuse, registry, tag, text,
-    text_if_any, without_nulls,
+    DefaultOrder, Listed, Timer, clock_text, cut, epoch_seconds, jobs, list_of, page, refuse, registry, role, tag,
+    text, text_if_any, without_nulls,
 };
 use crate::cloud::effect::{Effect, EffectId, JobKind, JobOutcome};
 use crate::cloud::{self, ApiError, Cloud};
@@ -483,10 +485,28 @@ pub(super) fn stop(cloud: &mut Cloud, input: &Value) -> Result<Value, ApiError> 
     }
     change(cloud, &arn, "Stopping", None);
     for place in running_steps(cloud, &arn) {
+        stop_job(cloud, &arn, place);
         change_step(cloud, &arn, place, "Stopping", None);
     }
     cloud.after(STOP_DELAY, cloud::Timer::SageMaker(Timer::ExecutionStops(arn.clone())));
     Ok(json!({"PipelineExecutionArn": arn}))
+}
+
+/// Stops a step's job in the pipeline's role. A job that the role may not stop runs on; nothing comes of it any more.
+fn stop_job(cloud: &mut Cloud, arn: &str, place: usize) {
+    let Some((kind, description)) = job_of(cloud, arn, place) else {
+        return;
+    };
+    let Some(execution) = cloud.sagemaker.pipelines.executions.get(arn) else {
+        return;
+    };
+    let (role, pipeline_arn) = (execution.role.clone(), execution.pipeline_arn.clone());
+    let member = match kind {
+        JobKind::Processing => "ProcessingJobArn",
+        JobKind::Training => "TrainingJobArn",
+    };
+    let ask = role::stop_job(kind, text(&description, member));
+    role::try_ask(cloud, &role, &pipeline_arn, &[ask]);
 }
 
 /// An execution that was told to stop has stopped. Its jobs' reports come too late from now on.
@@ -704,9 +724,13 @@ fn do_step(cloud: &mut Cloud, arn: &str, place: usize) -> Result<(), String> {
     let step = definition.steps.get(place).ok_or_else(gone)?;
     let (id, role) = (execution.id.clone(), execution.role.clone());
     let resolved = {
-        let read = |bucket: &str, key: &str| -> Option<Bytes> { s3::get(cloud, bucket, key) };
+        let looked = RefCell::new(Vec::new());
+        let read = |bucket: &str, key: &str| -> Option<Bytes> {
+            looked.borrow_mut().push(Ask::object("s3:GetObject", bucket, key));
+            s3::get(cloud, bucket, key)
+        };
         let scope = scope(cloud, execution, &read);
-        match step.kind {
+        let resolved = match step.kind {
             StepKind::Condition => {
                 let mut conditions = list_of(&step.arguments, "Conditions");
                 let holds =
@@ -714,13 +738,35 @@ fn do_step(cloud: &mut Cloud, arn: &str, place: usize) -> Result<(), String> {
                 json!(if holds { "True" } else { "False" })
             }
             _ => scope.resolve(&step.arguments)?,
-        }
+        };
+        (resolved, looked.into_inner())
     };
+    let (resolved, looked) = resolved;
+    let pipeline_arn = execution.pipeline_arn.clone();
+    role::ask(cloud, &role, &pipeline_arn, &[])
+        .map_err(|denied| format!("ClientError: the role {role} could not be assumed: {denied}"))?;
+    // `Std:JsonGet` reads in the pipeline's role.
+    role::ask(cloud, &role, &pipeline_arn, &looked)
+        .map_err(|denied| format!("ClientError: the property file could not be read: {denied}"))?;
     change_step(cloud, arn, place, "Executing", None);
     match step.kind {
         StepKind::Processing | StepKind::Training => {
             let name = jobs::job_name(cloud, &id, &step.name);
             let training = step.kind == StepKind::Training;
+            let kind = if training {
+                JobKind::Training
+            } else {
+                JobKind::Processing
+            };
+            let own = text_if_any(&resolved, "RoleArn").unwrap_or_else(|| role.clone());
+            let asks = role::create_job(kind, &role::job_arn(cloud, kind, &name), &own);
+            role::ask(cloud, &role, &pipeline_arn, &asks).map_err(|denied| {
+                format!(
+                    "ClientError: Failed to invoke {}. Error Details: {denied}",
+                    denied.action
+                )
+            })?;
+            role::start_job(cloud, kind, &name, &own, &resolved)?;
             let made = match training {
                 true => jobs::training(cloud, &name, &role, &resolved)?,
                 false => jobs::processing(cloud, &name, &role, &resolved)?,
@@ -751,6 +797,14 @@ fn do_step(cloud: &mut Cloud, arn: &str, place: usize) -> Result<(), String> {
             Ok(())
         }
         StepKind::RegisterModel => {
+            let group = text(&resolved, "ModelPackageGroupName");
+            let asks = role::register(cloud, group);
+            role::ask(cloud, &role, &pipeline_arn, &asks).map_err(|denied| {
+                format!(
+                    "ClientError: Failed to invoke {}. Error Details: {denied}",
+                    denied.action
+                )
+            })?;
             let package =
                 registry::register(cloud, &resolved, arn).map_err(|error| format!("ClientError: {}", error.message))?;
             let metadata = json!({"RegisterModel": {"Arn": text(&package, "ModelPackageArn")}});

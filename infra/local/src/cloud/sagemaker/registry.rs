@@ -91,6 +91,12 @@ fn add_group(cloud: &mut Cloud, name: &str, description: Option<String>) -> Stri
     arn
 }
 
+/// The number that the next version of a group gets.
+pub(super) fn next_version(cloud: &Cloud, group: &str) -> usize {
+    let versions = find_group(cloud, group).map_or(0, |group| group.versions);
+    usize::try_from(versions).unwrap_or(usize::MAX).saturating_add(1)
+}
+
 /// Whether a group or a package has this ARN.
 pub(super) fn has_arn(cloud: &Cloud, arn: &str) -> bool {
     let registry = &cloud.sagemaker.registry;

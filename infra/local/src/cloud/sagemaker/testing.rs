@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::{cloudwatch, events, s3};
+use super::super::{cloudwatch, events, iam, s3};
 use crate::cloud::effect::{Effect, EffectId, Job};
 use crate::cloud::{ApiError, Caller, Cloud, Service};
 use crate::template::{Resource, Stack, Target};
@@ -41,7 +41,9 @@ pub(super) fn cloud() -> Cloud {
         stack_name: "churn".to_owned(),
         base_url: "http://127.0.0.1:4566".to_owned(),
     };
-    Cloud::deploy(stack, target, "2026-11-02T08:00:00Z".parse().unwrap(), 7).unwrap()
+    let mut cloud = Cloud::deploy(stack, target, "2026-11-02T08:00:00Z".parse().unwrap(), 7).unwrap();
+    iam::trust_services(&mut cloud);
+    cloud
 }
 
 /// Calls, and checks that the answer is of the shape that the service model gives it.

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use super::super::effect::{Effect, Mail};
 use super::super::{self as cloud_of, ApiError, Cloud, chatbot, delivery, lambda, sqs};
 
+use super::PRINCIPAL;
+
 /// How often a delivery to a function or a queue is tried again where the receiver is at fault.
 const RETRIES_MAX: u32 = 100_015;
 
@@ -48,6 +50,7 @@ fn deliver(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
         endpoint, notification, ..
     } = delivery;
     delivery::reach(cloud, endpoint)?;
+    let source = (PRINCIPAL, delivery.topic_arn.as_str());
     match delivery.protocol.as_str() {
         "email" => mail(cloud, &delivery.topic_arn, endpoint, notification),
         "lambda" => {
@@ -55,11 +58,13 @@ fn deliver(cloud: &mut Cloud, delivery: &Delivery) -> Result<(), ApiError> {
                 "EventVersion": "1.0", "EventSubscriptionArn": delivery.subscription_arn, "EventSource": "aws:sns",
                 "Sns": notification,
             });
-            return lambda::invoke_async(cloud, endpoint, json!({"Records": [record]}));
+            return lambda::invoke_as_service(cloud, source, endpoint, json!({"Records": [record]}));
         }
         "https" if endpoint == chatbot::ENDPOINT => chatbot::receive(cloud, &delivery.topic_arn, notification),
         "https" => keep(cloud, endpoint, notification),
-        _ if sqs::exists(cloud, endpoint) => sqs::send(cloud, endpoint, &notification.to_string(), json!({})),
+        _ if sqs::exists(cloud, endpoint) => {
+            return sqs::send_as_service(cloud, source, endpoint, &notification.to_string(), json!({}));
+        }
         _ => return Err(sqs::missing()),
     }
     Ok(())
@@ -76,7 +81,13 @@ fn failed(cloud: &mut Cloud, delivery: Delivery, error: &ApiError) {
         let next = Timer::Retry(Box::new(Delivery { retries, ..delivery }));
         cloud.after(wait, cloud_of::Timer::Sns(next));
     } else if let Some(queue) = &delivery.dead_letters {
-        sqs::send(cloud, queue, &delivery.notification.to_string(), json!({}));
+        let (source, body) = (
+            (PRINCIPAL, delivery.topic_arn.as_str()),
+            delivery.notification.to_string(),
+        );
+        if let Err(error) = sqs::send_as_service(cloud, source, queue, &body, json!({})) {
+            sqs::lost(cloud, queue, &body, &error);
+        }
     }
 }
 

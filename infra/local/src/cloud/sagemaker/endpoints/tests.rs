@@ -2,6 +2,8 @@
 
 use super::super::testing::{BUCKET, call, cloud, instances, metric, ok, put, refused, told, wait};
 use super::*;
+use crate::cloud::iam::refusals;
+use crate::cloud::testing::{deploy_strictly, deploy_without};
 
 /// A model, and an endpoint configuration of the same name.
 pub(in super::super) fn config(cloud: &mut Cloud, name: &str, count: u64) {
@@ -460,5 +462,82 @@ fn requests_go_round_and_are_counted() {
         ("ModelLatency", 4700.0),
     ] {
         assert_eq!(metric(&cloud, name, &names), (expected, 5), "{name}");
+    }
+}
+
+/// The stack of a role that serves from a VPC what it captures.
+const STRICT: &str = r#"
+Resources:
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: train-data}}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      RoleName: r
+      AssumeRolePolicyDocument: {Statement: {Effect: Allow, Principal: {Service: sagemaker.amazonaws.com}, Action: sts:AssumeRole}}
+      Policies:
+        - PolicyName: serve
+          PolicyDocument:
+            Statement:
+              - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*", Action: s3:GetObject}
+              - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/captured/*", Action: s3:PutObject}
+              - {Effect: Allow, Resource: "arn:aws:kms:eu-west-1:123456789012:key/elsewhere", Action: kms:GenerateDataKey}
+              - {Effect: Allow, Resource: "*", Action: [ecr:GetAuthorizationToken, cloudwatch:PutMetricData]}
+              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/image", Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
+              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/churn:*", Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
+              - Effect: Allow
+                Resource: "*"
+                Action: [ec2:CreateNetworkInterface, ec2:CreateNetworkInterfacePermission, ec2:DeleteNetworkInterface,
+                         ec2:DeleteNetworkInterfacePermission, ec2:DescribeDhcpOptions, ec2:DescribeNetworkInterfaces,
+                         ec2:DescribeSecurityGroups, ec2:DescribeSubnets, ec2:DescribeVpcs]
+"#;
+
+/// How far an endpoint comes: that its model is refused, or its status, with the reason.
+fn comes_up(mut cloud: Cloud) -> (String, Cloud) {
+    put(&mut cloud, "m.tar.gz", b"model");
+    let model = json!({"ModelName": "m", "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r",
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "PrimaryContainer": {"Image": "1.dkr.ecr.eu-west-1.amazonaws.com/image:1", "ModelDataUrl": format!("s3://{BUCKET}/m.tar.gz")}});
+    if let Err(error) = call(&mut cloud, "CreateModel", &model) {
+        assert!(error.message.starts_with("Could not access model data"), "{error}");
+        return ("no model".to_owned(), cloud);
+    }
+    let variant = json!({"VariantName": "AllTraffic", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"});
+    let capture = json!({"EnableCapture": true, "InitialSamplingPercentage": 5, "DestinationS3Uri": format!("s3://{BUCKET}/captured"),
+        "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/elsewhere", "CaptureOptions": [{"CaptureMode": "Input"}]});
+    let config = json!({"EndpointConfigName": "c", "ProductionVariants": [variant], "DataCaptureConfig": capture});
+    ok(&mut cloud, "CreateEndpointConfig", &config);
+    let input = json!({"EndpointName": "churn", "EndpointConfigName": "c"});
+    ok(&mut cloud, "CreateEndpoint", &input);
+    for id in instances(&mut cloud).0 {
+        cloud.finish_start(id, Ok(()));
+    }
+    let described = describe(&mut cloud);
+    let (status, reason) = (text(&described, "EndpointStatus"), text(&described, "FailureReason"));
+    (format!("{status} {reason}").trim_end().to_owned(), cloud)
+}
+
+#[test]
+fn an_endpoint_needs_every_grant_of_its_models_role() {
+    let (status, whole) = comes_up(deploy_strictly(STRICT).unwrap());
+    assert_eq!(status, "InService");
+    assert_eq!(refusals(&whole), [""; 0]);
+    for grant in whole.grants() {
+        let id = grant.id.to_string();
+        assert!(grant.needed, "{id}");
+        let (status, cloud) = comes_up(deploy_without(STRICT, &id));
+        let action = grant.id.action.as_str();
+        assert_eq!(cloud.denials()[0].action, action, "{id}");
+        let goes_on = ["logs:", "cloudwatch:", "kms:", "s3:PutObject"];
+        match action {
+            "s3:GetObject" | "sts:AssumeRole" => assert_eq!(status, "no model", "{id}"),
+            _ if goes_on.iter().any(|start| action.starts_with(start)) => assert_eq!(status, "InService", "{id}"),
+            _ => {
+                assert!(status.starts_with("Failed"), "{id}: {status}");
+                assert!(
+                    status.contains(&format!("is not authorized to perform: {action} on ")),
+                    "{id}: {status}"
+                );
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ use flate2::read::GzDecoder;
 use super::super::testing::{BUCKET, TOKEN, call, cloud, get, jobs, ok, put, refused, told, wait};
 use super::*;
 use crate::cloud::effect::Job;
+use crate::cloud::iam::refusals;
+use crate::cloud::testing::{deploy_strictly, deploy_without};
 
 const EXECUTION_EVENT: &str = "SageMaker Model Building Pipeline Execution Status Change";
 const STEP_EVENT: &str = "SageMaker Model Building Pipeline Execution Step Status Change";
@@ -727,4 +729,91 @@ fn pipelines_executions_and_jobs_are_described() {
     let seconds = described["TrainingEndTime"].as_f64().unwrap() - described["TrainingStartTime"].as_f64().unwrap();
     assert!((seconds - 30.0).abs() < 0.001, "{seconds}");
     refused(&mut cloud, "DescribeTrainingJob", &json!({"TrainingJobName": "none"}));
+}
+
+/// The stack of a role that trains, and what a pipeline needs of it.
+const STRICT: &str = r#"
+Resources:
+  Group: {Type: AWS::SageMaker::ModelPackageGroup, Properties: {ModelPackageGroupName: churn}}
+  Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: train-data}}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      RoleName: train
+      AssumeRolePolicyDocument: {Statement: {Effect: Allow, Principal: {Service: sagemaker.amazonaws.com}, Action: sts:AssumeRole}}
+      Policies:
+        - PolicyName: train
+          PolicyDocument:
+            Statement:
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:processing-job/pipelines-*", Action: [sagemaker:CreateProcessingJob, sagemaker:DescribeProcessingJob]}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:training-job/pipelines-*", Action: [sagemaker:CreateTrainingJob, sagemaker:DescribeTrainingJob]}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:*-job/pipelines-*", Action: sagemaker:AddTags}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:model-package-group/churn", Action: sagemaker:CreateModelPackage}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:model-package/churn/*", Action: [sagemaker:CreateModelPackage, sagemaker:DescribeModelPackage]}
+              - {Effect: Allow, Resource: "arn:aws:iam::123456789012:role/train", Action: iam:PassRole, Condition: {StringEquals: {"iam:PassedToService": sagemaker.amazonaws.com}}}
+              - {Effect: Allow, Resource: !GetAtt Bucket.Arn, Action: s3:ListBucket}
+              - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*", Action: [s3:GetObject, s3:PutObject]}
+              - {Effect: Allow, Resource: "*", Action: ecr:GetAuthorizationToken}
+              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/own/image", Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
+              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/*", Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
+              - {Effect: Allow, Resource: "*", Action: cloudwatch:PutMetricData, Condition: {StringLike: {"cloudwatch:namespace": "/aws/sagemaker/*"}}}
+"#;
+
+/// Runs a whole pipeline: how its execution ends, and the first reason of a step that failed.
+fn run(mut cloud: Cloud) -> (String, String, Cloud) {
+    let text_of_definition = definition().to_string();
+    let image = text_of_definition.replace("\"image\"", "\"1.dkr.ecr.eu-west-1.amazonaws.com/own/image:2\"");
+    create(&mut cloud, &serde_json::from_str(&image).unwrap());
+    let arn = start(&mut cloud, &json!({}));
+    for (output, path, content) in [
+        ("train", "train.csv", &b"1"[..]),
+        ("model", "model.json", b"{}"),
+        ("report", "evaluation.json", br#"{"metrics": {"accuracy": 0.9}}"#),
+    ] {
+        for job in jobs(&mut cloud) {
+            cloud.finish_job(job.id, done(output, path, content));
+        }
+    }
+    let described = execution(&mut cloud, &arn);
+    let reasons = steps(&mut cloud, &arn).into_iter().map(|(_, _, reason)| reason);
+    let reason = reasons
+        .into_iter()
+        .find(|reason| !reason.is_empty())
+        .unwrap_or_default();
+    (text(&described, "PipelineExecutionStatus").to_owned(), reason, cloud)
+}
+
+#[test]
+fn a_pipeline_needs_every_grant_of_its_role_and_its_jobs_role() {
+    let (status, reason, whole) = run(deploy_strictly(STRICT).unwrap());
+    assert_eq!((status.as_str(), reason.as_str()), ("Succeeded", ""));
+    assert_eq!(refusals(&whole), [""; 0]);
+    let mut lines = Vec::new();
+    for grant in whole.grants() {
+        let id = grant.id.to_string();
+        assert!(grant.needed, "{id}");
+        let (status, reason, cloud) = run(deploy_without(STRICT, &id));
+        assert_eq!(cloud.denials()[0].action, grant.id.action, "{id}");
+        // What a job can't log or measure, it can do all the same.
+        let goes_on = grant.id.action.starts_with("logs:") || grant.id.action.starts_with("cloudwatch:");
+        assert_eq!(status, if goes_on { "Succeeded" } else { "Failed" }, "{id}");
+        lines.push(format!("{id}\n    {reason}").trim_end().to_owned());
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn jobs_are_stopped_in_the_pipelines_role() {
+    let mut cloud = deploy_strictly(STRICT).unwrap();
+    create(&mut cloud, &serde_json::from_str(&definition().to_string()).unwrap());
+    let arn = start(&mut cloud, &json!({}));
+    let input = json!({"PipelineExecutionArn": arn, "ClientRequestToken": TOKEN});
+    ok(&mut cloud, "StopPipelineExecution", &input);
+    let [denial] = cloud.denials() else {
+        panic!("{:?}", cloud.denials())
+    };
+    assert_eq!(denial.action, "sagemaker:StopProcessingJob");
+    assert!(denial.resource.contains(":processing-job/pipelines-"), "{denial:?}");
+    wait(&mut cloud, 5);
+    assert_eq!(execution(&mut cloud, &arn)["PipelineExecutionStatus"], "Stopped");
 }

@@ -1,0 +1,84 @@
+//! The wildcards of policies.
+
+/// Whether the text is one of those that the pattern stands for: `*` is any text, `?` any character.
+pub(super) fn like(pattern: &str, text: &str) -> bool {
+    matches(pattern.as_bytes(), text.as_bytes(), |one, other| one == other)
+}
+
+/// The same, where capitals and small letters are the same.
+pub(super) fn like_ignoring_case(pattern: &str, text: &str) -> bool {
+    matches(pattern.as_bytes(), text.as_bytes(), |one, other| {
+        one.eq_ignore_ascii_case(&other)
+    })
+}
+
+/// Whether the pattern stands for more than itself.
+pub(super) fn has_wildcard(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
+/// Goes on from the last star alone: what an earlier one stands for need not be tried again.
+fn matches(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while let Some(letter) = text.get(t) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(wanted) if *wanted == b'?' || same(*wanted, *letter) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((after, from)) => {
+                    star = Some((after, from + 1));
+                    (p, t) = (after, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|rest| *rest == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn wildcards() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("a*c", "abcac", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a**b*", "ab", true),
+            ("abc", "ABC", false),
+        ] {
+            assert_eq!(like(pattern, text), expected, "{pattern} {text}");
+        }
+        assert!(like_ignoring_case("s3:get*", "s3:GetObject"));
+    }
+
+    proptest! {
+        /// The plain definition, which takes longer.
+        #[test]
+        fn a_pattern_stands_for_what_its_definition_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+            fn defined(pattern: &[u8], text: &[u8]) -> bool {
+                match (pattern.split_first(), text.split_first()) {
+                    (None, None) => true,
+                    (Some((b'*', rest)), _) => (0..=text.len()).any(|from| defined(rest, &text[from..])),
+                    (Some((p, rest)), Some((t, text))) => (*p == b'?' || p == t) && defined(rest, text),
+                    _ => false,
+                }
+            }
+            prop_assert_eq!(like(&pattern, &text), defined(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+}
