@@ -1105,8 +1105,8 @@ fn a_function_that_cannot_expand_says_why() {
             "Resources.F.Properties: AutoPublishAlias must be a string, or a parameter that is: SAM resolves nothing else",
         ),
         (
-            "{CodeUri: f, AutoPublishAliasAllProperties: true}",
-            "Resources.F.Properties: the local cloud does not understand the property AutoPublishAliasAllProperties of AWS::Serverless::Function",
+            "{CodeUri: f, AutoPublishAlias: live, AutoPublishCodeSha256: a}",
+            "Resources.F.Properties: the local cloud does not understand the property AutoPublishCodeSha256 of AWS::Serverless::Function",
         ),
         (
             "{CodeUri: f, DeploymentPreference: {}}",

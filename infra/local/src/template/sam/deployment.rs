@@ -80,6 +80,10 @@ impl Expansion<'_> {
     /// The version and the alias of a function that has `AutoPublishAlias`.
     pub(super) fn publish(&mut self, lambda: &Map<String, Value>) -> Result<(), TemplateError> {
         let description = self.properties.remove("VersionDescription");
+        let counts_all = match self.properties.remove("AutoPublishAliasAllProperties") {
+            None => false,
+            Some(value) => truth(&value, "AutoPublishAliasAllProperties", &self.place)?,
+        };
         let name = match self.properties.remove("AutoPublishAlias") {
             None => return Ok(()),
             Some(name) => with_parameters(&name, self.parameters),
@@ -97,7 +101,15 @@ impl Expansion<'_> {
                 format!("AutoPublishAlias `{name}` must have letters, digits, - and _ only, and not digits alone"),
             ));
         }
-        let version = format!("{}Version{}", self.logical_id, content_hash(lambda));
+        let mut content = lambda.clone();
+        if counts_all {
+            // A role that SAM makes is not known yet.
+            let role = self.properties.get("Role").cloned();
+            content.extend(role.map(|role| ("Role".to_owned(), role)));
+        } else {
+            content = published_for(lambda);
+        }
+        let version = format!("{}Version{}", self.logical_id, ten_digits(content));
         let mut properties = Map::new();
         properties.insert("FunctionName".to_owned(), self.function());
         if let Some(description) = description {
@@ -176,8 +188,8 @@ impl Expansion<'_> {
     }
 }
 
-/// Ten digits that follow from what a new version is published for: the code, the environment and the memory.
-fn content_hash(lambda: &Map<String, Value>) -> String {
+/// What a new version is published for, where it is not for every property: the code, the environment and the memory.
+fn published_for(lambda: &Map<String, Value>) -> Map<String, Value> {
     let mut content = Map::new();
     for name in ["Code", "Environment"] {
         let members = lambda.get(name).and_then(Value::as_object).into_iter().flatten();
@@ -186,6 +198,11 @@ fn content_hash(lambda: &Map<String, Value>) -> String {
     if let Some(memory) = lambda.get("MemorySize") {
         content.insert("MemorySize".to_owned(), memory.clone());
     }
+    content
+}
+
+/// The end of a version's logical id.
+fn ten_digits(content: Map<String, Value>) -> String {
     let hash = Sha256::digest(Value::Object(content).to_string().as_bytes());
     hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
 }

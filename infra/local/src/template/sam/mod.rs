@@ -151,9 +151,6 @@ impl Expansion<'_> {
             Some(_) => return Err(unsupported(&format!("{}.PackageType", self.place), "any but Zip")),
         }
         lambda.insert("Code".to_owned(), self.code()?);
-        self.publish(&lambda)?;
-        // Without an alias there is nothing to deploy to; this says so.
-        self.preference()?;
         let tags = tags(self.properties.remove("Tags"), &self.place)?;
         lambda.insert("Tags".to_owned(), tags.clone());
         // What the function's own role must allow beyond the template's policies, as SAM adds it.
@@ -182,6 +179,9 @@ impl Expansion<'_> {
             role.inline.push(allow("DeadLetterQueuePolicy", action, &target));
             lambda.insert("DeadLetterConfig".to_owned(), json!({"TargetArn": target}));
         }
+        self.publish(&lambda)?;
+        // Without an alias there is nothing to deploy to; this says so.
+        self.preference()?;
         if let Some(config) = self.properties.remove("EventInvokeConfig") {
             self.event_invoke_config(config, &mut role)?;
         }

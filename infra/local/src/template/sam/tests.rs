@@ -82,7 +82,7 @@ fn the_translator_makes_the_same() {
 }
 
 #[test]
-fn a_new_version_follows_from_the_code_the_environment_and_the_memory() {
+fn a_new_version_follows_from_the_code_the_environment_and_the_memory_or_from_all() {
     let version = |properties: &str| {
         let function = format!(
             "{{Type: AWS::Serverless::Function, Properties: {{Runtime: r, Handler: h, AutoPublishAlias: live, {properties}}}}}"
@@ -104,5 +104,16 @@ fn a_new_version_follows_from_the_code_the_environment_and_the_memory() {
         ("CodeUri: a, Environment: {Variables: {A: b}}", false),
     ] {
         assert_eq!(version(properties) == first, is_same, "{properties}");
+    }
+    let first = version("CodeUri: a, AutoPublishAliasAllProperties: true");
+    for (properties, is_same) in [
+        ("CodeUri: a", true),
+        ("CodeUri: a, Timeout: 5", false),
+        ("CodeUri: a, Tags: {a: b}", false),
+        ("CodeUri: a, Role: r", false),
+        ("CodeUri: a, VersionDescription: another", true),
+    ] {
+        let found = version(&format!("{properties}, AutoPublishAliasAllProperties: true"));
+        assert_eq!(found == first, is_same, "{properties}");
     }
 }
