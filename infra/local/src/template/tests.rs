@@ -437,6 +437,18 @@ fn what_is_not_understood_is_refused() {
             "Globals: the local cloud does not understand globals for Api",
         ),
         (
+            "Resources: {Q: {Type: AWS::SQS::Queue, UpdatePolicy: {AutoScalingReplacingUpdate: {}}}}",
+            "Resources.Q.UpdatePolicy: the local cloud does not understand any policy but an alias's CodeDeployLambdaAliasUpdate",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Lambda::Alias, UpdatePolicy: {CodeDeployLambdaAliasUpdate: {}, EnableVersionUpgrade: true}}}",
+            "Resources.A.UpdatePolicy: the local cloud does not understand any policy but an alias's CodeDeployLambdaAliasUpdate",
+        ),
+        (
+            "Resources: {A: {Type: AWS::Lambda::Alias, UpdatePolicy: []}}",
+            "Resources.A.UpdatePolicy: must be a map",
+        ),
+        (
             "Parameters: {A: {Type: 'AWS::SSM::Parameter::Value<String>'}}",
             "Parameters.A.Type: the local cloud does not understand the parameter type AWS::SSM::Parameter::Value<String>",
         ),

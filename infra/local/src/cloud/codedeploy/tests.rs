@@ -1,6 +1,7 @@
 //! Deployments, with the hooks and the functions played by the tests.
 
 use jiff::SignedDuration;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use serde_json::{Value, json};
 
 use super::super::effect::{Effect, InvocationOutcome};
@@ -543,5 +544,129 @@ fn deployments_are_listed_newest_first() {
     ] {
         let found = bench.call("ListDeployments", &input).unwrap();
         assert_eq!(found["deployments"], json!(expected), "{input}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_of_a_group_is_refused() {
+    let template = |application: &str, group: &str, update: &str| {
+        format!(
+            "
+Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {{FunctionName: f, Handler: bootstrap, Runtime: provided.al2023, Role: 'arn:aws:iam::1:role/r', Code: {{Binary: f}}}}
+  Version: {{Type: AWS::Lambda::Version, Properties: {{FunctionName: !Ref F}}}}
+  App: {{Type: AWS::CodeDeploy::Application, Properties: {{{application}}}}}
+  Group:
+    Type: AWS::CodeDeploy::DeploymentGroup
+    Properties: {{ServiceRoleArn: 'arn:aws:iam::1:role/r', DeploymentStyle: {{DeploymentType: BLUE_GREEN, DeploymentOption: WITH_TRAFFIC_CONTROL}}, {group}}}
+  Alias:
+    Type: AWS::Lambda::Alias
+    Properties: {{FunctionName: !Ref F, Name: live, FunctionVersion: !GetAtt Version.Version}}
+    UpdatePolicy: {{CodeDeployLambdaAliasUpdate: {{ApplicationName: !Ref App, {update}}}}}
+"
+        )
+    };
+    let (application, group) = (
+        "ApplicationName: a, ComputePlatform: Lambda",
+        "ApplicationName: !Ref App",
+    );
+    let update = "DeploymentGroupName: !Ref Group";
+    deploy(&template(application, group, update)).unwrap();
+    for (application, group, update, expected) in [
+        ("ComputePlatform: ECS", group, update, "the compute platform ECS"),
+        (application, "ApplicationName: b", update, "there is no application `b`"),
+        (
+            application,
+            "ApplicationName: !Ref App, TriggerConfigurations: []",
+            update,
+            "unknown field `TriggerConfigurations`",
+        ),
+        (
+            application,
+            "ApplicationName: !Ref App, AutoRollbackConfiguration: {Enabled: true, Events: [ON_RAIN]}",
+            update,
+            "there is no event `ON_RAIN` to roll back on",
+        ),
+        (
+            application,
+            "ApplicationName: !Ref App, DeploymentConfigName: CodeDeployDefault.AllAtOnce",
+            update,
+            "the deployment configuration CodeDeployDefault.AllAtOnce",
+        ),
+        (
+            application,
+            group,
+            "DeploymentGroupName: none",
+            "there is no deployment group `none` of `a`",
+        ),
+        (
+            application,
+            group,
+            "DeploymentGroupName: !Ref Group, Hooks: x",
+            "unknown field `Hooks`",
+        ),
+    ] {
+        let error = deploy(&template(application, group, update)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// Something that happens to a deployment.
+#[derive(Debug, Clone)]
+enum Happens {
+    Hook(&'static str),
+    Alarm(&'static str),
+    Stop,
+    Minutes(i64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        prop_oneof![Just("Succeeded"), Just("Failed")].prop_map(Happens::Hook),
+        prop_oneof![Just("ALARM"), Just("OK")].prop_map(Happens::Alarm),
+        Just(Happens::Stop),
+        (0..70_i64).prop_map(Happens::Minutes),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever happens, a deployment ends, and its alias is whole: at the new version if it has succeeded, else at the old one.
+    #[test]
+    fn every_deployment_ends_with_a_whole_alias(linear: bool, all in proptest::collection::vec(happens(), 0..8)) {
+        let kind = if linear { "Linear10PercentEvery3Minutes" } else { "Canary10Percent30Minutes" };
+        let both = "Hooks: {PreTraffic: !Ref Hook, PostTraffic: !Ref Hook}";
+        let template = TEMPLATE
+            .replace("Canary10Percent5Minutes", kind)
+            .replace("Hooks: {PreTraffic: !Ref Hook}", both);
+        let mut bench = Bench::new(&template);
+        let id = bench.update();
+        let mut asked = Vec::new();
+        for happening in all {
+            asked.extend(bench.hooks());
+            match happening {
+                Happens::Hook(status) => {
+                    if let Some(event) = asked.last().cloned() {
+                        // An answer may come too late, or twice.
+                        let _ = bench.answer(&event, status);
+                    }
+                }
+                Happens::Alarm(state) => bench.alarm(state),
+                Happens::Stop => drop(bench.call("StopDeployment", &json!({"deploymentId": id}))),
+                Happens::Minutes(minutes) => bench.wait(minutes),
+            }
+        }
+        // The longest that is left: a hook, the shifts, and a hook.
+        bench.wait(60 + 30 + 60);
+        let info = bench.get(&id);
+        let status = info["status"].as_str().unwrap();
+        let version = if status == "Succeeded" { "2" } else { "1" };
+        prop_assert!(["Succeeded", "Failed", "Stopped"].contains(&status), "{}", status);
+        prop_assert_eq!(bench.alias(), at(version));
+        prop_assert_eq!(status == "Succeeded", info.get("rollbackInfo").is_none());
+        prop_assert!(bench.cloud.update_function("work").is_ok());
     }
 }
