@@ -100,13 +100,13 @@ impl Ledger {
     pub(super) fn enter(&mut self, holder: &str, policy: &str, statements: &mut [Statement]) {
         for statement in statements {
             statement.first_grant = self.grants.len();
-            for (action, resource, is_wide) in statement.pairs() {
+            for (action, resource) in statement.pairs() {
                 let id = GrantId {
                     holder: holder.to_owned(),
                     policy: policy.to_owned(),
                     statement: statement.name.clone(),
-                    action: action.clone(),
-                    resource: resource.clone(),
+                    action: action.as_str().to_owned(),
+                    resource: resource.as_str().to_owned(),
                 };
                 self.grants.push(Entry {
                     grant: Grant {
@@ -117,7 +117,7 @@ impl Ledger {
                         needed: false,
                         resources: BTreeSet::new(),
                     },
-                    is_wide,
+                    is_wide: resource.is_wide(),
                     is_off: false,
                 });
             }

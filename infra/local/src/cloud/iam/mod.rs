@@ -23,6 +23,8 @@ mod required;
 mod role;
 mod service;
 #[cfg(test)]
+mod template_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use self::ask::{Ask, Denied};

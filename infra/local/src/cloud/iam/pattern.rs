@@ -6,15 +6,52 @@ pub(super) fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// The same, where capitals and small letters are the same.
-pub(super) fn like_ignoring_case(pattern: &str, text: &str) -> bool {
+fn like_ignoring_case(pattern: &str, text: &str) -> bool {
     matches(pattern.as_bytes(), text.as_bytes(), |one, other| {
         one.eq_ignore_ascii_case(&other)
     })
 }
 
-/// Whether the pattern stands for more than itself.
-pub(super) fn has_wildcard(pattern: &str) -> bool {
-    pattern.contains(['*', '?'])
+/// A pattern that many texts are compared with: most differ in what comes before its first wildcard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    text: String,
+    /// How many bytes come before the first wildcard; `None` where there is none.
+    plain: Option<usize>,
+}
+
+impl Pattern {
+    pub(super) fn new(text: String) -> Self {
+        let plain = text.find(['*', '?']);
+        Self { text, plain }
+    }
+
+    /// As it is written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it stands for more than itself.
+    pub(super) fn is_wide(&self) -> bool {
+        self.plain.is_some()
+    }
+
+    /// Whether the text is one of those that it stands for.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        match self.plain {
+            None => self.text == text,
+            Some(plain) => self.text.get(..plain) == text.get(..plain) && like(&self.text, text),
+        }
+    }
+
+    /// The same, where capitals and small letters are the same.
+    pub(super) fn matches_ignoring_case(&self, text: &str) -> bool {
+        let Some(plain) = self.plain else {
+            return self.text.eq_ignore_ascii_case(text);
+        };
+        let starts = self.text.get(..plain).zip(text.get(..plain));
+        starts.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other)) && like_ignoring_case(&self.text, text)
+    }
 }
 
 /// Goes on from the last star alone: what an earlier one stands for need not be tried again.
@@ -63,7 +100,16 @@ mod tests {
         ] {
             assert_eq!(like(pattern, text), expected, "{pattern} {text}");
         }
-        assert!(like_ignoring_case("s3:get*", "s3:GetObject"));
+        for (pattern, text, expected) in [
+            ("s3:get*", "s3:GetObject", true),
+            ("S3:GETOBJECT", "s3:GetObject", true),
+            ("s3:getö*", "s3:GetObject", false),
+            ("s3:Get", "s3:GetObject", false),
+            ("*", "", true),
+        ] {
+            let matches = Pattern::new(pattern.to_owned()).matches_ignoring_case(text);
+            assert_eq!(matches, expected, "{pattern} {text}");
+        }
     }
 
     proptest! {
@@ -78,7 +124,9 @@ mod tests {
                     _ => false,
                 }
             }
-            prop_assert_eq!(like(&pattern, &text), defined(pattern.as_bytes(), text.as_bytes()));
+            let expected = defined(pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(like(&pattern, &text), expected);
+            prop_assert_eq!(Pattern::new(pattern).matches(&text), expected);
         }
     }
 }

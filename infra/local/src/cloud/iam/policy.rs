@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::{self, Condition};
-use super::pattern::{has_wildcard, like, like_ignoring_case};
+use super::pattern::Pattern;
 use crate::template::{Resource, TemplateError};
 
 /// One statement of a policy.
@@ -14,8 +14,8 @@ pub(super) struct Statement {
     pub(super) allow: bool,
     /// Whom a resource's policy speaks of; none in a policy of a role.
     pub(super) principals: Vec<Who>,
-    pub(super) actions: Vec<String>,
-    pub(super) resources: Vec<String>,
+    pub(super) actions: Vec<Pattern>,
+    pub(super) resources: Vec<Pattern>,
     pub(super) conditions: Vec<Condition>,
     /// Where its grants begin: one for each action and resource, the resources of the first action first.
     pub(super) first_grant: usize,
@@ -85,13 +85,14 @@ fn read_statement(
         _ => return Err(resource.wrong("a statement's `Effect` is neither Allow nor Deny")),
     };
     let strings = |name: &str| {
-        let mut strings: Vec<String> = Vec::new();
+        let mut strings: Vec<Pattern> = Vec::new();
         for text in members.get(name).map(texts).unwrap_or_default() {
             if text.contains("${") {
                 return Err(resource.unsupported(format!("the policy variable in `{text}`")));
             }
-            if !strings.contains(&text) {
-                strings.push(text);
+            let pattern = Pattern::new(text);
+            if !strings.contains(&pattern) {
+                strings.push(pattern);
             }
         }
         if strings.is_empty() {
@@ -114,7 +115,7 @@ fn read_statement(
         principals,
         actions: strings("Action")?,
         resources: match kind {
-            Kind::Trust => vec![resource.arn().to_owned()],
+            Kind::Trust => vec![Pattern::new(resource.arn().to_owned())],
             Kind::Identity | Kind::Resource => strings("Resource")?,
         },
         conditions: condition::read(resource, members.get("Condition"))?,
@@ -172,18 +173,17 @@ impl Statement {
     pub(super) fn grants<'a>(&'a self, action: &'a str, resource: &'a str) -> impl Iterator<Item = usize> + 'a {
         let width = self.resources.len();
         let actions = self.actions.iter().enumerate();
-        let actions = actions.filter(move |(_, pattern)| like_ignoring_case(pattern, action));
+        let actions = actions.filter(move |(_, pattern)| pattern.matches_ignoring_case(action));
         actions.flat_map(move |(row, _)| {
             let resources = self.resources.iter().enumerate();
-            let resources = resources.filter(move |(_, pattern)| like(pattern, resource));
+            let resources = resources.filter(move |(_, pattern)| pattern.matches(resource));
             resources.map(move |(column, _)| self.first_grant + row * width + column)
         })
     }
 
-    /// Its actions and resources, in the order of its grants; whether the resource stands for several.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&String, &String, bool)> {
+    /// Its actions and resources, in the order of its grants.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&Pattern, &Pattern)> {
         let pairs = |action| self.resources.iter().map(move |resource| (action, resource));
-        let pairs = self.actions.iter().flat_map(pairs);
-        pairs.map(|(action, resource)| (action, resource, has_wildcard(resource)))
+        self.actions.iter().flat_map(pairs)
     }
 }
