@@ -1,8 +1,9 @@
 //! CodeBuild: projects, and builds that CodePipeline or a caller of `StartBuild` starts.
 //!
-//! [`project`] is a project of the template; [`start`] are the two doors that builds come in by; [`run`] begins and ends them, [`role`] is
-//! what they do in the project's role; [`api`] answers the calls; [`tell`] puts events. A build itself runs outside, as an [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no
-//! time, and all the time of the rest is that of the phase in which it ended.
+//! [`project`] is a project of the template; [`start`] are the two doors that builds come in by; [`run`] begins and ends them,
+//! [`role`] is what they do in the project's role; [`api`] answers the calls; [`tell`] puts events. A build itself runs outside, as an
+//! [`Effect::Build`](super::effect::Effect::Build); its phases before the source is there take no time, and all the time of the rest is
+//! that of the phase in which it ended.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,8 @@
 //! CodePipeline: V2 pipelines, their executions, jobs and approvals.
 //!
 //! [`declaration`] is a pipeline of the template; [`run`] is the state machine that moves executions through stages and actions;
-//! [`api`] answers the calls; [`tell`] puts events and notes; [`role`] is
-//! what actions do in the pipeline's role. A source action takes a second, everything else that CodePipeline
-//! itself does takes no time; the rest is the time of builds, functions and people.
+//! [`role`] is what actions do in the pipeline's role; [`api`] answers the calls; [`tell`] puts events and notes. A source action takes a
+//! second, everything else that CodePipeline itself does takes no time; the rest is the time of builds, functions and people.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,6 +1,7 @@
 //! What CodePipeline does in a pipeline's role.
 //!
-//! The actions are those of <https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html> and of the actions' references.
+//! The actions are those of <https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html>, and of the references of
+//! the actions.
 
 use super::super::Cloud;
 use super::super::iam::{self, Acting, Ask};

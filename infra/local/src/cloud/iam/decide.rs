@@ -90,6 +90,7 @@ fn answer(cloud: &Cloud, asker: &Asker<'_>, ask: &Ask) -> Answer {
         }
         let grants = grants(statement);
         match (statement.allow, addressed) {
+            // What is denied to an account is denied to everybody in it.
             (false, _) => {
                 if let Some(grant) = grants.first() {
                     return Answer::No(Some(*grant), denies("a resource-based policy"));
@@ -175,7 +176,6 @@ impl Addressed {
                 _ => {}
             }
         }
-        // What is denied to an account is denied to everybody in it.
         addressed
     }
 }

@@ -285,6 +285,15 @@ mod tests {
                 &["sagemaker:CreateEndpointConfig endpoint-config/c", "iam:PassRole arn:r"],
             ),
             (
+                "CreateEndpointConfig",
+                json!({"EndpointConfigName": "c", "KmsKeyId": "k"}),
+                &[
+                    "sagemaker:CreateEndpointConfig endpoint-config/c",
+                    "kms:CreateGrant arn:aws:kms:eu-west-1:123456789012:key/k",
+                    "kms:DescribeKey arn:aws:kms:eu-west-1:123456789012:key/k",
+                ],
+            ),
+            (
                 "DescribeEndpointConfig",
                 json!({"EndpointConfigName": "c"}),
                 &["sagemaker:DescribeEndpointConfig endpoint-config/c"],

@@ -584,6 +584,25 @@ fn what_is_not_understood_is_named() {
 }
 
 #[test]
+fn the_keys_of_services_let_the_account_in_and_other_services_not() {
+    let template = STACK
+        .replace("KMSMasterKeyID: alias/all", "KMSMasterKeyID: alias/aws/s3")
+        .replace(
+            "TopicName: told, KmsMasterKeyId: !GetAtt Key.Arn",
+            "TopicName: told, KmsMasterKeyId: alias/aws/sns",
+        );
+    let body = json!({"Bucket": "things", "Key": "out/a", "Body": "YQ=="});
+    let publish = json!({"TopicArn": "arn:aws:sns:eu-west-1:123456789012:told", "Message": "m"});
+    let mut cloud = deploy_without(&template, "Role/look/Key kms:GenerateDataKey");
+    cloud.call(&look(), Service::S3, "PutObject", &body).unwrap();
+    cloud.call(&look(), Service::Sns, "Publish", &publish).unwrap();
+    invoked(&mut cloud);
+    assert_eq!(does(&mut cloud, Deed::Alarm), (0, 0, 0));
+    let refused = "kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:alias/aws/sns";
+    assert_eq!(refusals(&cloud), [refused]);
+}
+
+#[test]
 fn the_url_of_an_alias_needs_the_aliass_permissions() {
     let of_alias = STACK.replace(
         "TargetFunctionArn: !Ref Look,",

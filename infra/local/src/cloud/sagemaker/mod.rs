@@ -3,8 +3,7 @@
 //! [`definition`] reads a pipeline's definition and resolves what its steps refer to; [`pipelines`] keeps pipelines and runs their
 //! executions; [`jobs`] makes processing and training jobs of steps; [`registry`] keeps model packages; [`endpoints`] has models,
 //! endpoint configurations and endpoints, [`rollout`] moves an endpoint from one configuration to the next as a plan of
-//! [`deployment`] says, and [`capacity`] changes how many instances it has; [`role`] is what
-//! SageMaker does in the roles that it is given.
+//! [`deployment`] says, and [`capacity`] changes how many instances it has; [`role`] is what SageMaker does in the roles that it is given.
 
 use std::collections::BTreeMap;
 

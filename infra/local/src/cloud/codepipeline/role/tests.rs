@@ -22,10 +22,12 @@ Resources:
     Type: AWS::IAM::Role
     Properties:
       AssumeRolePolicyDocument:
-        Statement: {Effect: Allow, Principal: {Service: events.amazonaws.com}, Action: sts:AssumeRole, Condition: {ArnLike: {"aws:SourceArn": "arn:aws:events:*:*:rule/pushed"}}}
+        Statement: {Effect: Allow, Principal: {Service: events.amazonaws.com}, Action: sts:AssumeRole,
+                    Condition: {ArnLike: {"aws:SourceArn": "arn:aws:events:*:*:rule/pushed"}}}
       Policies:
         - PolicyName: start
-          PolicyDocument: {Statement: {Effect: Allow, Action: codepipeline:StartPipelineExecution, Resource: "arn:aws:codepipeline:eu-west-1:123456789012:train"}}
+          PolicyDocument: {Statement: {Effect: Allow, Action: codepipeline:StartPipelineExecution,
+                                       Resource: "arn:aws:codepipeline:eu-west-1:123456789012:train"}}
   Pushed:
     Type: AWS::Events::Rule
     Properties:
@@ -37,12 +39,14 @@ Resources:
     Properties:
       RoleName: pipeline-role
       AssumeRolePolicyDocument:
-        Statement: {Effect: Allow, Principal: {Service: codepipeline.amazonaws.com}, Action: sts:AssumeRole, Condition: {StringEquals: {"aws:SourceAccount": "123456789012"}}}
+        Statement: {Effect: Allow, Principal: {Service: codepipeline.amazonaws.com}, Action: sts:AssumeRole,
+                    Condition: {StringEquals: {"aws:SourceAccount": "123456789012"}}}
       Policies:
         - PolicyName: train
           PolicyDocument:
             Statement:
-              - {Effect: Allow, Resource: !GetAtt Repository.Arn, Action: [codecommit:GetBranch, codecommit:GetCommit, codecommit:UploadArchive, codecommit:GetUploadArchiveStatus]}
+              - {Effect: Allow, Resource: !GetAtt Repository.Arn,
+                 Action: [codecommit:GetBranch, codecommit:GetCommit, codecommit:UploadArchive, codecommit:GetUploadArchiveStatus]}
               - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*", Action: [s3:GetObject, s3:GetObjectVersion, s3:PutObject]}
               - {Effect: Allow, Resource: !GetAtt Bucket.Arn, Action: [s3:GetBucketLocation, s3:GetBucketVersioning]}
               - {Effect: Allow, Resource: !GetAtt Build.Arn, Action: [codebuild:StartBuild, codebuild:BatchGetBuilds]}
@@ -59,13 +63,16 @@ Resources:
         - PolicyName: build
           PolicyDocument:
             Statement:
-              - {Effect: Allow, Resource: "arn:aws:logs:eu-west-1:123456789012:log-group:/builds:*", Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
+              - {Effect: Allow, Resource: "arn:aws:logs:eu-west-1:123456789012:log-group:/builds:*",
+                 Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
               - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*", Action: [s3:GetObject, s3:GetObjectVersion]}
               - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*/Build/*", Action: s3:PutObject}
               - {Effect: Allow, Resource: !GetAtt Key.Arn, Action: [kms:Decrypt, kms:GenerateDataKey]}
               - {Effect: Allow, Resource: "arn:aws:codeartifact:eu-west-1:123456789012:domain/d", Action: codeartifact:GetAuthorizationToken}
-              - {Effect: Allow, Resource: "arn:aws:codeartifact:eu-west-1:123456789012:repository/d/r", Action: [codeartifact:GetRepositoryEndpoint, codeartifact:ReadFromRepository]}
-              - {Effect: Allow, Resource: "*", Action: sts:GetServiceBearerToken, Condition: {StringEquals: {"sts:AWSServiceName": codeartifact.amazonaws.com}}}
+              - {Effect: Allow, Resource: "arn:aws:codeartifact:eu-west-1:123456789012:repository/d/r",
+                 Action: [codeartifact:GetRepositoryEndpoint, codeartifact:ReadFromRepository]}
+              - {Effect: Allow, Resource: "*",
+                 Action: sts:GetServiceBearerToken, Condition: {StringEquals: {"sts:AWSServiceName": codeartifact.amazonaws.com}}}
   Build:
     Type: AWS::CodeBuild::Project
     Properties:
@@ -219,10 +226,15 @@ fn a_pipeline_needs_every_grant_of_its_roles() {
 
 #[test]
 fn builds_of_a_repository_may_pull_it() {
+    const PULL: &str = "Action: s3:GetObject}
+              - {Sid: Pull, Effect: Allow, Resource: !GetAtt Repository.Arn, Action: codecommit:GitPull}";
     let template = STACK
-        .replace("Source: {Type: CODEPIPELINE}", "Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp}")
+        .replace(
+            "Source: {Type: CODEPIPELINE}",
+            "Source: {Type: CODECOMMIT, Location: !GetAtt Repository.CloneUrlHttp}",
+        )
         .replace("Artifacts: {Type: CODEPIPELINE}", "Artifacts: {Type: NO_ARTIFACTS}")
-        .replace("Action: [s3:GetObject, s3:GetObjectVersion]}", "Action: s3:GetObject}\n              - {Sid: Pull, Effect: Allow, Resource: !GetAtt Repository.Arn, Action: codecommit:GitPull}");
+        .replace("Action: [s3:GetObject, s3:GetObjectVersion]}", PULL);
     let started = |mut cloud: Cloud| {
         let zip = Bytes::from_static(b"zip");
         let push = Push {

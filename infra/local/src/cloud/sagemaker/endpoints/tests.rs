@@ -482,8 +482,10 @@ Resources:
               - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/captured/*", Action: s3:PutObject}
               - {Effect: Allow, Resource: "arn:aws:kms:eu-west-1:123456789012:key/elsewhere", Action: kms:GenerateDataKey}
               - {Effect: Allow, Resource: "*", Action: [ecr:GetAuthorizationToken, cloudwatch:PutMetricData]}
-              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/image", Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
-              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/churn:*", Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
+              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/image",
+                 Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
+              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/churn:*",
+                 Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
               - Effect: Allow
                 Resource: "*"
                 Action: [ec2:CreateNetworkInterface, ec2:CreateNetworkInterfacePermission, ec2:DeleteNetworkInterface,

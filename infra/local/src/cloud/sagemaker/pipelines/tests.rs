@@ -745,18 +745,25 @@ Resources:
         - PolicyName: train
           PolicyDocument:
             Statement:
-              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:processing-job/pipelines-*", Action: [sagemaker:CreateProcessingJob, sagemaker:DescribeProcessingJob]}
-              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:training-job/pipelines-*", Action: [sagemaker:CreateTrainingJob, sagemaker:DescribeTrainingJob]}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:processing-job/pipelines-*",
+                 Action: [sagemaker:CreateProcessingJob, sagemaker:DescribeProcessingJob]}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:training-job/pipelines-*",
+                 Action: [sagemaker:CreateTrainingJob, sagemaker:DescribeTrainingJob]}
               - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:*-job/pipelines-*", Action: sagemaker:AddTags}
               - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:model-package-group/churn", Action: sagemaker:CreateModelPackage}
-              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:model-package/churn/*", Action: [sagemaker:CreateModelPackage, sagemaker:DescribeModelPackage]}
-              - {Effect: Allow, Resource: "arn:aws:iam::123456789012:role/train", Action: iam:PassRole, Condition: {StringEquals: {"iam:PassedToService": sagemaker.amazonaws.com}}}
+              - {Effect: Allow, Resource: "arn:aws:sagemaker:*:*:model-package/churn/*",
+                 Action: [sagemaker:CreateModelPackage, sagemaker:DescribeModelPackage]}
+              - {Effect: Allow, Resource: "arn:aws:iam::123456789012:role/train",
+                 Action: iam:PassRole, Condition: {StringEquals: {"iam:PassedToService": sagemaker.amazonaws.com}}}
               - {Effect: Allow, Resource: !GetAtt Bucket.Arn, Action: s3:ListBucket}
               - {Effect: Allow, Resource: !Sub "${Bucket.Arn}/*", Action: [s3:GetObject, s3:PutObject]}
               - {Effect: Allow, Resource: "*", Action: ecr:GetAuthorizationToken}
-              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/own/image", Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
-              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/*", Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
-              - {Effect: Allow, Resource: "*", Action: cloudwatch:PutMetricData, Condition: {StringLike: {"cloudwatch:namespace": "/aws/sagemaker/*"}}}
+              - {Effect: Allow, Resource: "arn:aws:ecr:eu-west-1:1:repository/own/image",
+                 Action: [ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlForLayer]}
+              - {Effect: Allow, Resource: "arn:aws:logs:*:*:log-group:/aws/sagemaker/*",
+                 Action: [logs:CreateLogGroup, logs:CreateLogStream, logs:PutLogEvents]}
+              - {Effect: Allow, Resource: "*",
+                 Action: cloudwatch:PutMetricData, Condition: {StringLike: {"cloudwatch:namespace": "/aws/sagemaker/*"}}}
 "#;
 
 /// Runs a whole pipeline: how its execution ends, and the first reason of a step that failed.
