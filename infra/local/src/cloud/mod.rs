@@ -193,6 +193,18 @@ impl Cloud {
         seed: u64,
         code: BTreeMap<String, InitialCode>,
     ) -> Result<Self, TemplateError> {
+        Self::deploy_and(stack, target, now, seed, code, |_| Ok(()))
+    }
+
+    /// The same; `prepare` is called when every resource is there and nothing has begun yet.
+    fn deploy_and(
+        stack: Stack,
+        target: Target,
+        now: Timestamp,
+        seed: u64,
+        code: BTreeMap<String, InitialCode>,
+        prepare: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
+    ) -> Result<Self, TemplateError> {
         let mut cloud = Self {
             now,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -248,6 +260,7 @@ impl Cloud {
             };
             deploy(&mut cloud, resource)?;
         }
+        prepare(&mut cloud)?;
         codedeploy::deploy_update_policies(&mut cloud, &stack)?;
         codepipeline::created(&mut cloud, &stack);
         cloud.stack = stack;

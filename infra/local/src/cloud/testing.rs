@@ -22,13 +22,8 @@ fn place() -> (Target, Timestamp) {
 
 /// Deploys a template without parameters.
 pub(crate) fn deploy_strictly(template: &str) -> Result<Cloud, TemplateError> {
-    deploy_so(template, BTreeMap::new())
-}
-
-fn deploy_so(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
     let (target, now) = place();
-    let stack = Stack::load(template, &BTreeMap::new(), &target)?;
-    Cloud::deploy_with_code(stack, target, now, 7, code)
+    Cloud::deploy(Stack::load(template, &BTreeMap::new(), &target)?, target, now, 7)
 }
 
 /// Deploys a template without the grant whose name has that part, of which there has to be one only.
@@ -49,9 +44,12 @@ pub(crate) fn deploy(template: &str) -> Result<Cloud, TemplateError> {
 
 /// The same, with what its repositories begin with.
 pub(crate) fn deploy_with_code(template: &str, code: BTreeMap<String, InitialCode>) -> Result<Cloud, TemplateError> {
-    let mut cloud = deploy_so(template, code)?;
-    super::iam::trust_services(&mut cloud);
-    Ok(cloud)
+    let (target, now) = place();
+    let stack = Stack::load(template, &BTreeMap::new(), &target)?;
+    Cloud::deploy_and(stack, target, now, 7, code, |cloud| {
+        super::iam::trust_services(cloud);
+        Ok(())
+    })
 }
 
 /// The events put so far: detail type and detail.

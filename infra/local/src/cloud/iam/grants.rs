@@ -1,11 +1,11 @@
 //! Which grants the stack has, which of them are used, and which are needed; what was refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::super::Cloud;
+use super::super::{Cloud, InitialCode};
 use super::ask::Denied;
 use super::policy::Statement;
 use crate::template::{Stack, Target, TemplateError};
@@ -124,6 +124,19 @@ impl Ledger {
         }
     }
 
+    /// Takes a grant away.
+    fn take_away(&mut self, id: &GrantId) -> Result<(), TemplateError> {
+        let mut found = self.grants.iter_mut().filter(|entry| entry.grant.id == *id).peekable();
+        if found.peek().is_none() {
+            return Err(TemplateError::Wrong {
+                place: id.holder.clone(),
+                reason: format!("the stack has no grant `{id}`"),
+            });
+        }
+        found.for_each(|entry| entry.is_off = true);
+        Ok(())
+    }
+
     /// Whether the stack was deployed with that grant.
     pub(super) fn is_on(&self, grant: usize) -> bool {
         self.grants.get(grant).is_some_and(|entry| !entry.is_off)
@@ -184,7 +197,24 @@ impl Cloud {
         &self.iam.ledger.denials
     }
 
-    /// Deploys the stack as [`deploy`](Self::deploy) does, but without one grant: as if the policy did not have it.
+    /// Deploys the stack as [`deploy_with_code`](Self::deploy_with_code) does, but without one grant: as if the policy did not have it.
+    ///
+    /// # Errors
+    /// As [`deploy_with_code`](Self::deploy_with_code), and where the stack has no such grant.
+    pub fn deploy_with_code_without(
+        stack: Stack,
+        target: Target,
+        now: Timestamp,
+        seed: u64,
+        code: BTreeMap<String, InitialCode>,
+        grant: &GrantId,
+    ) -> Result<Self, TemplateError> {
+        Self::deploy_and(stack, target, now, seed, code, |cloud| {
+            cloud.iam.ledger.take_away(grant)
+        })
+    }
+
+    /// The same for a stack whose repositories begin with nothing.
     ///
     /// # Errors
     /// As [`deploy`](Self::deploy), and where the stack has no such grant.
@@ -195,22 +225,7 @@ impl Cloud {
         seed: u64,
         grant: &GrantId,
     ) -> Result<Self, TemplateError> {
-        let mut cloud = Self::deploy(stack, target, now, seed)?;
-        let mut found = false;
-        for entry in &mut cloud.iam.ledger.grants {
-            if entry.grant.id == *grant {
-                entry.is_off = true;
-                found = true;
-            }
-        }
-        if found {
-            Ok(cloud)
-        } else {
-            Err(TemplateError::Wrong {
-                place: grant.holder.clone(),
-                reason: format!("the stack has no grant `{grant}`"),
-            })
-        }
+        Self::deploy_with_code_without(stack, target, now, seed, BTreeMap::new(), grant)
     }
 }
 
