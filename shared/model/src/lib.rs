@@ -32,8 +32,10 @@
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
+//! | [`trial`], [`app_spec`] | whether a new version of a function may have traffic, and which version that is |
 
 pub mod alarm;
+pub mod app_spec;
 pub mod arrivals;
 pub mod build;
 pub mod capacity;
@@ -62,5 +64,6 @@ pub mod retraining;
 pub mod rollout;
 pub mod settle;
 pub mod training;
+pub mod trial;
 pub mod undo;
 pub mod watch;
