@@ -113,6 +113,8 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "ConcurrentModificationException"
         | "ConcurrentPipelineExecutionsLimitExceededException" => ErrorKind::Conflict,
         "ResourceInUse" => ErrorKind::Exists,
+        // Lambda's, of a version that is not ready yet.
+        "ResourceConflictException" | "ResourceNotReadyException" => ErrorKind::Busy,
         "ThrottlingException"
         | "Throttling"
         | "TooManyRequestsException"
@@ -126,6 +128,7 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "InternalError"
         | "InternalErrorException"
         | "KMSInternalException"
+        | "ServiceException"
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "RequestTimeout"

@@ -15,6 +15,8 @@
 //! | [`training`] | define, start and read SageMaker pipelines |
 //! | [`releases`] | start the release and the rollback pipeline; read and answer an approval |
 //! | [`evidence`] | gather what a decision about a version rests on |
+//! | [`deployments`] | read what CodeDeploy deploys, and answer its hooks |
+//! | [`versions`] | invoke a version of a function |
 //! | [`macs`] | authenticate approval links by KMS |
 //! | [`endpoints`] | see, create and update endpoints |
 //! | [`configurations`] | see, make and clear away what they are made of |
@@ -36,6 +38,7 @@ pub mod commits;
 pub mod config;
 pub mod configurations;
 pub mod counts;
+pub mod deployments;
 pub mod endpoints;
 pub mod error;
 pub mod evidence;
@@ -52,3 +55,4 @@ pub mod runtime;
 pub mod scaling;
 pub mod storage;
 pub mod training;
+pub mod versions;

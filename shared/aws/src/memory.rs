@@ -3,6 +3,7 @@
 //! They keep what they are given and answer from it; where the real service would refuse, they refuse.
 
 mod builds;
+mod deployments;
 mod endpoints;
 mod pull_requests;
 mod releases;
@@ -28,6 +29,7 @@ use crate::registry::{PackageSummary, ReadPackages, WritePackages, package_not_f
 use crate::storage::{ListObjects, ObjectUri, ReadObjects, WriteObjects, too_large};
 
 pub use self::builds::ProjectBuilds;
+pub use self::deployments::{SomeDeployments, SomeVersions};
 pub use self::endpoints::{FiringAlarms, OneEndpoint, ScaledVariants, SomeAlarms};
 pub use self::pull_requests::SomePullRequests;
 pub use self::releases::ReleaseTrain;

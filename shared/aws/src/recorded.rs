@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Output(Value),
     /// That it has done it: the body as it is, XML or an object's content.
     Text(String),
+    /// That the function that it invoked has failed: what Lambda says of that.
+    FunctionError(String),
     /// That it has not: the status, the error's code and its message, in the protocol of the request.
     Refusal(u16, &'static str, String),
 }
@@ -128,7 +130,8 @@ impl Protocol {
         let form = |kind: &str| kind.contains("form-urlencoded");
         if headers.get("smithy-protocol") == Some("rpc-v2-cbor") {
             Self::Cbor
-        } else if headers.get("x-amz-target").is_some() {
+        } else if headers.get("x-amz-target").is_some() || request.uri().contains("/2015-03-31/functions/") {
+            // Lambda has JSON too, under addresses.
             Self::Json
         } else if headers.get("content-type").is_some_and(form) {
             Self::Query
@@ -159,8 +162,9 @@ fn describe(request: &HttpRequest) -> String {
 }
 
 fn respond(protocol: Protocol, answer: Answer) -> Result<HttpResponse, ConnectorError> {
+    let failed = matches!(answer, Answer::FunctionError(_));
     let (status, body) = match (answer, protocol) {
-        (Answer::Text(body), _) => (200, body.into_bytes()),
+        (Answer::Text(body) | Answer::FunctionError(body), _) => (200, body.into_bytes()),
         (Answer::Output(value), Protocol::Json) => (200, value.to_string().into_bytes()),
         (Answer::Output(value), Protocol::Cbor) => (200, cbor::encode(&value)),
         (Answer::Output(_), Protocol::Query | Protocol::RestXml) => panic!("services that answer in XML need the text"),
@@ -169,6 +173,9 @@ fn respond(protocol: Protocol, answer: Answer) -> Result<HttpResponse, Connector
     let mut response = http::Response::builder().status(status).header("date", DATE);
     if protocol == Protocol::Cbor {
         response = response.header("smithy-protocol", "rpc-v2-cbor");
+    }
+    if failed {
+        response = response.header("x-amz-function-error", "Unhandled");
     }
     let response = response.body(SdkBody::from(body)).unwrap();
     HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
