@@ -19,7 +19,9 @@ use local::cloud::{Caller, Cloud, Happening, Push, Service};
 use local::template::{Stack, Target};
 use serde_json::{Value, json};
 use signalbox_aws::config::Environment;
-use signalbox_aws::runtime::Function;
+use signalbox_aws::dry_run::HoldingClient;
+use signalbox_aws::runtime::{self, Function};
+use signalbox_model::trial;
 
 use crate::candidate::{self, Candidate};
 use crate::connector::InProcess;
@@ -35,6 +37,9 @@ const INSTANCE_SECONDS: i64 = 90;
 /// How often the users of the endpoint call, and how often each time.
 const TRAFFIC_SECONDS: i64 = 10;
 const TRAFFIC_REQUESTS: usize = 12;
+
+/// The version that each function says it is.
+const VERSION: &str = "$LATEST";
 
 type Handler = Box<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value>>>>>;
 
@@ -234,6 +239,21 @@ impl World {
         handler(event).now_or_never().context("killed by the test")??;
         self.settle()?;
         Ok(())
+    }
+
+    /// Has a function, named by its binary, handle an event without effects; what it answers.
+    ///
+    /// # Errors
+    /// Where there is no such function, or it fails.
+    pub fn dry_run(&self, binary: &str, event: Value) -> Result<Value> {
+        let mut functions = self.functions.iter();
+        let of_binary = |name: &str| name.strip_suffix(binary).is_some_and(|rest| rest.ends_with('-'));
+        let (_, handler) = functions
+            .find(|(name, _)| of_binary(name))
+            .context("no such function")?;
+        handler(trial::envelope(event))
+            .now_or_never()
+            .context("killed by the test")?
     }
 
     /// Requests that the endpoint's users made and that were answered well, and that failed.
@@ -697,7 +717,7 @@ impl World {
             .endpoint_url("http://127.0.0.1:4566")
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .identity_cache(aws_config::identity::IdentityCache::no_cache())
-            .http_client(self.inside.clone())
+            .http_client(HoldingClient::new(self.inside.clone()))
             .time_source(self.inside.clone())
             .sleep_impl(self.inside.clone())
             .retry_config(aws_config::retry::RetryConfig::standard())
@@ -710,7 +730,7 @@ fn handler<F: Function + 'static>(function: F) -> Handler {
     let function = std::sync::Arc::new(function);
     Box::new(move |event| {
         let function = function.clone();
-        Box::pin(async move { function.handle(event).await })
+        Box::pin(async move { runtime::answer(&*function, VERSION, event).await })
     })
 }
 

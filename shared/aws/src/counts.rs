@@ -52,6 +52,10 @@ impl EmbeddedMetrics {
 
 impl Count for EmbeddedMetrics {
     fn one(&self, metric: &'static str, dimensions: &[(&'static str, &str)]) {
+        // Nothing has happened that could be counted.
+        if crate::dry_run::is_on() {
+            return;
+        }
         println!("{}", self.line(metric, dimensions, Timestamp::now()));
     }
 }

@@ -1,7 +1,12 @@
 //! The failures of AWS, told apart by what a caller can do about them.
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use signalbox_model::trial;
+
+use crate::dry_run::Held;
 
 /// What can be done about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,7 +79,10 @@ impl AwsError {
                 )
             }
             SdkError::TimeoutError(_) => ("Timeout", "no answer in time".to_owned()),
-            SdkError::DispatchFailure(failure) => ("Dispatch", format!("{failure:?}")),
+            SdkError::DispatchFailure(failure) => match held(failure) {
+                Some(held) => (trial::HELD, held.to_string()),
+                None => ("Dispatch", format!("{failure:?}")),
+            },
             SdkError::ResponseError(_) => ("Response", "the answer could not be read".to_owned()),
             _ => ("Construction", "the request could not be built".to_owned()),
         };
@@ -97,6 +105,11 @@ impl AwsError {
     pub fn is_final(&self) -> bool {
         !matches!(self.kind, ErrorKind::Transient | ErrorKind::Busy | ErrorKind::Exists)
     }
+}
+
+/// Why a dry run has held the call back, where it has.
+fn held(failure: &DispatchFailure) -> Option<&Held> {
+    failure.as_connector_error()?.source()?.downcast_ref()
 }
 
 /// SageMaker has no modelled errors for "not found", "exists" and "busy": they are `ValidationException`s, told apart by how
@@ -135,6 +148,8 @@ fn kind(code: &str, message: &str) -> ErrorKind {
         | "RequestTimeoutException"
         | "Timeout"
         | "Dispatch"
+        // As if it had not come through: what a handler does then, it does in a dry run.
+        | trial::HELD
         | "Response"
         | "DependencyTimeoutException" => ErrorKind::Transient,
         "NoSuchKey" | "NoSuchBucket" | "NotFound" => ErrorKind::NotFound,

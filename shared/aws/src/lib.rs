@@ -28,6 +28,7 @@
 //! | [`clock`] | know the time, by the server's clock |
 //! | [`config`] | read a function's configuration from its environment |
 //! | [`runtime`] | be a Lambda function |
+//! | [`dry_run`] | have an event handled without effects |
 //! | [`error`] | tell the failures of AWS apart |
 
 pub mod alarms;
@@ -39,6 +40,7 @@ pub mod config;
 pub mod configurations;
 pub mod counts;
 pub mod deployments;
+pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod evidence;

@@ -7,8 +7,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
+use signalbox_model::trial;
 
 use crate::config::{ConfigError, Environment};
+use crate::dry_run::{self, HoldingClient};
 
 /// One try of a call to AWS.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,17 +41,36 @@ pub fn run<F: Function>() -> Result<(), lambda_runtime::Error> {
     // One call at a time is all that a function instance ever serves: a second thread would only cost start-up time.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let function = F::new(&Environment::of_process(), &sdk_config().await).inspect_err(|error| {
+        let environment = Environment::of_process();
+        // Lambda sets it.
+        let version = environment.optional("AWS_LAMBDA_FUNCTION_VERSION").unwrap_or("$LATEST");
+        let function = F::new(&environment, &sdk_config().await).inspect_err(|error| {
             tracing::error!(%error, "the configuration is wrong");
         })?;
         let function = &function;
         let handler = |event: LambdaEvent<Value>| async move {
-            // Behind a pointer: the nested futures of a whole handler are more than the compiler lays out in one piece.
-            let handled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(function.handle(event.payload));
-            handled.await.map_err(diagnostic)
+            answer(function, version, event.payload).await.map_err(diagnostic)
         };
         lambda_runtime::run(service_fn(handler)).await
     })
+}
+
+/// Answers one event: has it handled, or run dry where that is what it asks for. `version` is the function's.
+///
+/// # Errors
+/// Those of the handler; a dry run has none.
+pub async fn answer<F: Function>(function: &F, version: &str, event: Value) -> Result<Value, anyhow::Error> {
+    let (event, dry) = match trial::open(event) {
+        Ok(event) => (event, true),
+        Err(event) => (event, false),
+    };
+    // Behind a pointer: the nested futures of a whole handler are more than the compiler lays out in one piece.
+    let handled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(function.handle(event));
+    if dry {
+        Ok(dry_run::run(version, handled).await)
+    } else {
+        handled.await
+    }
 }
 
 /// The SDK's configuration: one HTTP client, bounded calls.
@@ -58,10 +79,12 @@ async fn sdk_config() -> SdkConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .load()
-        .await
+    let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    let config = match HoldingClient::by_default() {
+        Some(client) => config.http_client(client),
+        None => config,
+    };
+    config.load().await
 }
 
 /// What Lambda shows of an error: the chain of causes, once, and a word to count by.
