@@ -701,6 +701,7 @@ impl World {
                 "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?),
                 "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?),
                 "build-status" => handler(build_status::BuildStatus::new(&environment, &sdk)?),
+                "check-version" => handler(check_version::CheckVersion::new(&environment, &sdk)?),
                 other => bail!("the template has a function `{other}` that this project has no crate for"),
             };
             self.functions.insert(info.name, handler);
