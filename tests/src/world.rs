@@ -20,6 +20,7 @@ use local::template::{Stack, Target};
 use serde_json::{Value, json};
 use signalbox_aws::config::Environment;
 use signalbox_aws::dry_run::HoldingClient;
+use signalbox_aws::log::{Invocation, Lines, Origin, subscriber};
 use signalbox_aws::runtime::{self, Function};
 use signalbox_model::trial;
 
@@ -38,10 +39,15 @@ const INSTANCE_SECONDS: i64 = 90;
 const TRAFFIC_SECONDS: i64 = 10;
 const TRAFFIC_REQUESTS: usize = 12;
 
-/// The version that each function says it is.
-const VERSION: &str = "$LATEST";
+/// Handles an event, with Lambda's request id.
+type Handler = Box<dyn Fn(Value, &str) -> Pin<Box<dyn Future<Output = Result<Value, Failed>>>>>;
 
-type Handler = Box<dyn Fn(Value) -> Pin<Box<dyn Future<Output = Result<Value>>>>>;
+/// What Lambda is told of a handler that has failed.
+#[derive(Debug)]
+struct Failed {
+    kind: String,
+    message: String,
+}
 
 /// What is due outside at some time.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +94,15 @@ pub struct Answer {
     pub body: String,
 }
 
+/// A line that a function has logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The function's name.
+    pub function: String,
+    /// The line.
+    pub line: String,
+}
+
 /// A stack with the real functions in it.
 pub struct World {
     inside: InProcess,
@@ -115,6 +130,12 @@ pub struct World {
     held: Vec<(String, Value)>,
     /// For error rates: requests are counted, not drawn.
     errors_owed: f64,
+    /// What the function that runs has logged.
+    lines: Lines,
+    /// What all have logged so far.
+    log: Vec<Logged>,
+    /// What makes lines of what the functions say; without it there are those of the metrics alone.
+    logs: Option<tracing::Dispatch>,
 }
 
 impl World {
@@ -171,6 +192,9 @@ impl World {
             job_time: SignedDuration::from_secs(JOB_SECONDS),
             held: Vec::new(),
             errors_owed: 0.0,
+            lines: Lines::default(),
+            log: Vec::new(),
+            logs: None,
         };
         world.load_functions()?;
         world.put_object("data/part-0001.csv", "label,x\n1,2\n")?;
@@ -204,6 +228,25 @@ impl World {
         self
     }
 
+    /// Has everything logged that the functions say, not the metrics alone.
+    #[must_use]
+    pub fn logging(mut self) -> Self {
+        self.logs = Some(tracing::Dispatch::new(subscriber(&Origin::default())));
+        self
+    }
+
+    /// What the functions have logged so far.
+    #[must_use]
+    pub fn log(&self) -> &[Logged] {
+        &self.log
+    }
+
+    /// What the functions have counted and measured so far: `METRIC Dimension=value … VALUE`, without the model.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<String> {
+        self.log.iter().filter_map(|logged| metric_in(&logged.line)).collect()
+    }
+
     /// Delivers every event of a function, named by its binary, twice.
     pub fn deliver_twice(&mut self, binary: &str) {
         self.deliver(binary, Delivery::Twice);
@@ -235,8 +278,10 @@ impl World {
     /// # Errors
     /// Where the function fails.
     pub fn deliver_held(&mut self, (function, event): (String, Value)) -> Result<()> {
-        let handler = self.functions.get(&function).context("no such function")?;
-        handler(event).now_or_never().context("killed by the test")??;
+        let handled = self.handle(&function, event, "held")?;
+        handled
+            .context("killed by the test")?
+            .map_err(|failed| anyhow!(failed.message))?;
         self.settle()?;
         Ok(())
     }
@@ -251,9 +296,10 @@ impl World {
         let (_, handler) = functions
             .find(|(name, _)| of_binary(name))
             .context("no such function")?;
-        handler(trial::envelope(event))
+        handler(trial::envelope(event), "dry-run")
             .now_or_never()
             .context("killed by the test")?
+            .map_err(|failed| anyhow!("{}: {}", failed.kind, failed.message))
     }
 
     /// Requests that the endpoint's users made and that were answered well, and that failed.
@@ -442,15 +488,14 @@ impl World {
     }
 
     fn invoke(&mut self, invoke: Invoke) -> Result<()> {
-        let handler = self.functions.get(&invoke.function);
-        let handler = handler.ok_or_else(|| anyhow!("no function `{}`", invoke.function))?;
+        let request = format!("{:?}", invoke.id);
         let scheduled = invoke.payload.get("source").and_then(Value::as_str) == Some("signalbox");
         let of_function = |(binary, _): &(&String, &Delivery)| invoke.function.ends_with(&format!("-{binary}"));
         let deliveries = if scheduled { &self.schedules } else { &self.deliveries };
         let delivery = deliveries.iter().find(of_function).map(|(_, delivery)| *delivery);
         match delivery.unwrap_or(Delivery::Once) {
             Delivery::Once => {}
-            Delivery::Twice => drop(handler(invoke.payload.clone()).now_or_never()),
+            Delivery::Twice => drop(self.handle(&invoke.function, invoke.payload.clone(), &request)?),
             Delivery::Never | Delivery::Held => {
                 if delivery == Some(Delivery::Held) {
                     self.held.push((invoke.function, invoke.payload));
@@ -461,17 +506,32 @@ impl World {
             }
         }
         // Every call is answered at once, so that a future that is not ready has been killed.
-        let outcome = match handler(invoke.payload).now_or_never() {
+        let outcome = match self.handle(&invoke.function, invoke.payload, &request)? {
             Some(Ok(answer)) => InvocationOutcome::Answer(answer),
-            Some(Err(error)) => InvocationOutcome::Error {
-                kind: "Error".into(),
-                message: format!("{error:#}"),
-            },
+            Some(Err(Failed { kind, message })) => InvocationOutcome::Error { kind, message },
             None => InvocationOutcome::Killed("killed by the test".into()),
         };
         self.url_answers.insert(invoke.id, outcome.clone());
         self.cloud().finish_invocation(invoke.id, outcome);
         Ok(())
+    }
+
+    /// Has a function handle an event, and CloudWatch read what it has logged. Nothing, where it was killed.
+    fn handle(&mut self, function: &str, event: Value, request: &str) -> Result<Option<Result<Value, Failed>>> {
+        let handler = self.functions.get(function);
+        let handler = handler.with_context(|| format!("no function `{function}`"))?;
+        let handle = || handler(event, request).now_or_never();
+        let handled = match &self.logs {
+            Some(logs) => tracing::dispatcher::with_default(logs, handle),
+            None => handle(),
+        };
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        for line in lines {
+            self.cloud().log_line(function, &line);
+            let function = function.to_owned();
+            self.log.push(Logged { function, line });
+        }
+        Ok(handled)
     }
 
     fn start(&mut self, start: &StartInstance) -> Result<()> {
@@ -691,17 +751,18 @@ impl World {
                 .context("AWS_ACCESS_KEY_ID")?;
             let sdk = self.sdk(&key);
             let environment: Environment = environment.into_iter().collect();
+            let log = (Origin::of(&environment), Lines::clone(&self.lines));
             let handler = match info.binary.as_str() {
-                "start-training" => handler(start_training::StartTraining::new(&environment, &sdk)?),
-                "pipeline-status" => handler(pipeline_status::PipelineStatus::new(&environment, &sdk)?),
-                "request-approval" => handler(request_approval::RequestApproval::new(&environment, &sdk)?),
-                "decide-approval" => handler(decide_approval::DecideApproval::new(&environment, &sdk)?),
-                "sync-approval" => handler(sync_approval::SyncApproval::new(&environment, &sdk)?),
-                "update-endpoint" => handler(update_endpoint::UpdateEndpoint::new(&environment, &sdk)?),
-                "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?),
-                "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?),
-                "build-status" => handler(build_status::BuildStatus::new(&environment, &sdk)?),
-                "check-version" => handler(check_version::CheckVersion::new(&environment, &sdk)?),
+                "start-training" => handler(start_training::StartTraining::new(&environment, &sdk)?, log),
+                "pipeline-status" => handler(pipeline_status::PipelineStatus::new(&environment, &sdk)?, log),
+                "request-approval" => handler(request_approval::RequestApproval::new(&environment, &sdk)?, log),
+                "decide-approval" => handler(decide_approval::DecideApproval::new(&environment, &sdk)?, log),
+                "sync-approval" => handler(sync_approval::SyncApproval::new(&environment, &sdk)?, log),
+                "update-endpoint" => handler(update_endpoint::UpdateEndpoint::new(&environment, &sdk)?, log),
+                "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?, log),
+                "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?, log),
+                "build-status" => handler(build_status::BuildStatus::new(&environment, &sdk)?, log),
+                "check-version" => handler(check_version::CheckVersion::new(&environment, &sdk)?, log),
                 other => bail!("the template has a function `{other}` that this project has no crate for"),
             };
             self.functions.insert(info.name, handler);
@@ -727,12 +788,34 @@ impl World {
     }
 }
 
-fn handler<F: Function + 'static>(function: F) -> Handler {
+fn handler<F: Function + 'static>(function: F, (origin, lines): (Origin, Lines)) -> Handler {
     let function = std::sync::Arc::new(function);
-    Box::new(move |event| {
+    Box::new(move |event, request| {
         let function = function.clone();
-        Box::pin(async move { runtime::answer(&*function, VERSION, event).await })
+        let invocation = Invocation::new(&origin, request).kept(&lines);
+        Box::pin(async move {
+            let handled = runtime::handle(&*function, invocation, event).await;
+            handled.map_err(|failed| Failed {
+                kind: failed.error_type,
+                message: failed.error_message,
+            })
+        })
     })
+}
+
+/// The metric in a line, where there is one.
+fn metric_in(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let directive = line.pointer("/_aws/CloudWatchMetrics/0")?;
+    let name = directive.pointer("/Metrics/0/Name")?.as_str()?;
+    let dimensions = directive.pointer("/Dimensions/0")?.as_array()?;
+    let dimensions = dimensions
+        .iter()
+        .filter_map(Value::as_str)
+        .filter(|name| *name != "Model");
+    let dimensions =
+        dimensions.map(|name| format!(" {name}={}", line.get(name).and_then(Value::as_str).unwrap_or("?")));
+    Some(format!("{name}{} {}", dimensions.collect::<String>(), line.get(name)?))
 }
 
 /// CodeBuild: the tests, then the source as it is.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
+use signalbox_aws::log;
 use signalbox_aws::macs::{Macs, VerifyMac};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
@@ -198,6 +199,9 @@ where
     }
     let (model, pipeline) = (&settings.policies.model, &settings.release_pipeline);
     let claims = &link.claims;
+    // Not before the MAC has been verified: until then a stranger has written it.
+    log::version(&claims.package);
+    log::release(&claims.release);
     if claims.package.group() != model.as_str() {
         return Ok(page::refused(Refusal::OtherApproval));
     }
@@ -238,7 +242,7 @@ where
         }),
     };
     if let Err(refusal) = link.check(request.time, &expected) {
-        tracing::info!(version = package.arn.label(), approver = claims.approver, %refusal, "refused");
+        tracing::info!(approver = claims.approver, %refusal, "refused");
         return Ok(page::refused(refusal));
     }
     match &answer {
@@ -339,11 +343,7 @@ where
         }
         if let Err(error) = self.record(&decided).await {
             // It is decided: the pipeline has it, and sync-approval tells the registry.
-            tracing::warn!(
-                version = arn.label(),
-                error = format!("{error:#}"),
-                "the registry does not know yet"
-            );
+            tracing::warn!(error = format!("{error:#}"), "the registry does not know yet");
         }
         Ok(page::decided(&policies.model, arn.version(), &decided, None))
     }
@@ -361,11 +361,7 @@ where
         let vote = vote(&shown, now, &decided.comment);
         let metadata = BTreeMap::from([(vote_key(&claims.approver), vote)]);
         ports.registry.mark(&claims.package, &metadata).await?;
-        tracing::info!(
-            version = claims.package.label(),
-            by = decided.by,
-            "approved, as one of several"
-        );
+        tracing::info!(by = decided.by, "approved, as one of several");
         // Read again, so that of two at the same moment at least one sees both. Not by what is noted of asking: that this link's
         // evidence is asked on may be noted later.
         let package = ports.registry.package(&claims.package).await?;
@@ -376,8 +372,8 @@ where
     async fn put(&self, token: &str, approved: bool, summary: &str) -> Result<bool, anyhow::Error> {
         let pipeline = &self.settings.release_pipeline;
         let first = self.ports.releases.answer(pipeline, token, approved, summary).await?;
-        let (version, by) = (self.claims.package.label(), &self.claims.approver);
-        tracing::info!(version, by, approved, first, "the pipeline was answered");
+        let by = &self.claims.approver;
+        tracing::info!(by, approved, first, "the pipeline was answered");
         Ok(first)
     }
 
@@ -432,7 +428,7 @@ where
         // A version without usable metrics has no point in the chart.
         match metrics_of(&other, ports.objects).await {
             Ok(metrics) => history.push((other.arn.version(), metrics)),
-            Err(error) => tracing::info!(version = other.arn.label(), %error, "left out of the charts"),
+            Err(error) => tracing::info!(version = other.arn.version(), %error, "left out of the charts"),
         }
     }
     history.sort_by_key(|(version, _)| *version);

@@ -1,6 +1,7 @@
 //! The page that takes a deployed version back.
 
 use signalbox_aws::endpoints::ReadEndpoints;
+use signalbox_aws::log;
 use signalbox_aws::macs::VerifyMac;
 use signalbox_aws::registry::ReadPackages;
 use signalbox_aws::releases::StartRollbacks;
@@ -31,6 +32,8 @@ where
         tracing::warn!("a link whose MAC is not ours");
         return Ok(page::invalid_link());
     }
+    log::version(&claims.package);
+    log::release(&claims.release);
     let version = claims.package.version();
     let package = ports.registry.package(&claims.package).await?;
     if package.outcome_of(&claims.release) == Some(Outcome::RolledBack) {
@@ -65,6 +68,6 @@ where
         .releases
         .roll_back(&settings.rollback_pipeline, version, &release, &why)
         .await?;
-    tracing::info!(version, %rollback, "its rollback was started, unless it had been");
+    tracing::info!(%rollback, "its rollback was started, unless it had been");
     Ok(started(model, version, &comment))
 }

@@ -16,6 +16,7 @@ use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::configurations::{ReadConfigs, ReadTags, WriteTags, tag};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::error::ErrorKind;
+use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{Releases, StartRollbacks};
@@ -332,11 +333,15 @@ where
     R: ReadPackages,
     E: ReadConfigs + ReadTags,
 {
+    log::version_number(version);
     let config_arn = settings.group.endpoint_config_arn(&endpoint.config);
     let mut tags = ports.endpoints.tags(&config_arn).await?;
     let config = ports.endpoints.config(&endpoint.config).await?;
     let made_at = config.and_then(|config| config.facts.made_at);
     let release: Option<ReleaseId> = tags.get(tag::RELEASE).and_then(|release| release.parse().ok());
+    if let Some(release) = &release {
+        log::release(release);
+    }
     let package = match ports.registry.package(&settings.group.version(version)).await {
         Ok(package) => Some(package),
         Err(error) if error.kind == ErrorKind::NotFound => None,
@@ -372,9 +377,9 @@ where
 {
     let (name, saw, fired) = (firing.alarm.as_str(), firing.reason.as_str(), firing.since);
     if let Some((version, release)) = deploying(settings, endpoint) {
+        log::version_number(version);
         tracing::info!(
             alarm = name,
-            version,
             "fired while the version is deployed; SageMaker rolls it back"
         );
         let kept = of_release(release, &format!("{name}: {saw}"));
@@ -392,7 +397,7 @@ where
                 .rollbacks
                 .roll_back(&settings.rollback_pipeline, version, &release, &reason)
                 .await?;
-            tracing::warn!(alarm = name, version, %rollback, "its rollback was started, unless it had been");
+            tracing::warn!(alarm = name, %rollback, "its rollback was started, unless it had been");
         }
         Reaction::Tell(reason) => {
             let model = &settings.model;

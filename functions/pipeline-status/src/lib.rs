@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
+use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
@@ -187,8 +188,10 @@ where
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
+    log::anew();
+    log::version(arn);
     if arn.group() != settings.model.as_str() {
-        tracing::info!(version = arn.label(), "a version of another group");
+        tracing::info!(group = arn.group(), "a version of another group");
         return Ok(());
     }
     let package = ports.registry.package(arn).await?;
@@ -196,7 +199,7 @@ where
         return Ok(());
     }
     if package.own_execution(&settings.model).is_some() {
-        tracing::info!(version = arn.label(), "the end of its execution will judge it");
+        tracing::info!("the end of its execution will judge it");
         return Ok(());
     }
     judge(settings, ports, arn, &package.lineage(), None).await
@@ -215,10 +218,13 @@ where
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
+    log::anew();
+    log::execution(arn);
     let execution = ports.pipelines.execution(arn).await?;
     let lineage = execution.lineage();
+    log::trigger(lineage.trigger);
     if lineage.handled || !execution.status.has_ended() {
-        tracing::info!(execution = arn, handled = lineage.handled, "nothing to do");
+        tracing::info!(handled = lineage.handled, "nothing to do");
         return Ok(());
     }
     let steps = ports.pipelines.steps(arn).await?;
@@ -271,12 +277,7 @@ where
     let telling = failures::decide(execution, &others);
     let row = match telling {
         Telling::Count => {
-            tracing::warn!(
-                execution = arn,
-                step,
-                reason,
-                "a training failed again; it is only counted"
-            );
+            tracing::warn!(step, reason, "a training failed again; it is only counted");
             return Ok(telling.told());
         }
         Telling::Notice(row) => row,
@@ -294,12 +295,7 @@ where
     let notice = mail::training_failed(&settings.model, &failed);
     let topic = &settings.notices_topic_arn;
     ports.notices.publish(topic, &notice, &BTreeMap::new()).await?;
-    tracing::info!(
-        execution = arn,
-        step,
-        reason,
-        "told that a training ended without a version"
-    );
+    tracing::info!(step, reason, "told that a training ended without a version");
     Ok(telling.told())
 }
 
@@ -367,9 +363,10 @@ where
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
 {
+    log::version(arn);
     let package = ports.registry.package(arn).await?;
     if package.outcome().is_some() {
-        tracing::info!(version = arn.label(), "judged before, and its release has ended");
+        tracing::info!("judged before, and its release has ended");
         return Ok(());
     }
     let judgement = weigh(settings, ports, &package).await?;
@@ -383,12 +380,7 @@ where
     if let Some(seconds) = trained_seconds {
         metadata.insert(key::TRAINED_SECONDS.to_owned(), seconds.to_string());
     }
-    tracing::info!(
-        version = arn.label(),
-        held = judgement.held,
-        gate = judgement.text,
-        "judged"
-    );
+    tracing::info!(held = judgement.held, gate = judgement.text, "judged");
     if judgement.held {
         // Judged again, it is the same: when the version was last changed tells which of two decisions on it came first.
         if metadata
@@ -398,7 +390,9 @@ where
             ports.registry.mark(arn, &metadata).await?;
         }
         let pipeline = &settings.release_pipeline;
-        ports.releases.start(pipeline, arn, None, &why(lineage)).await?;
+        let release = ports.releases.start(pipeline, arn, None, &why(lineage)).await?;
+        log::release(&release);
+        tracing::info!("its release was started, unless it had been");
         if settings.supersede {
             supersede_waiting(ports.releases, ports.registry, pipeline, arn).await?;
         }

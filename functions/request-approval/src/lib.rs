@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
+use signalbox_aws::log;
 use signalbox_aws::macs::{GenerateMac, Macs};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
@@ -287,6 +288,8 @@ where
     let Request {
         release, package: arn, ..
     } = request;
+    log::version(arn);
+    log::release(release);
     let model = &settings.policies.model;
     // Whether this was the first answer.
     let answer = async |approved: bool, summary: &str| -> Result<bool, anyhow::Error> {
@@ -295,7 +298,7 @@ where
             .releases
             .answer(&settings.release_pipeline, token, approved, summary)
             .await?;
-        tracing::info!(version = arn.label(), %release, approved, first, summary, "answered");
+        tracing::info!(approved, first, summary, "answered");
         Ok(first)
     };
 
@@ -405,7 +408,7 @@ where
     };
     let metadata = BTreeMap::from([(key::ASKED.to_owned(), asked.to_text())]);
     ports.registry.mark(arn, &metadata).await?;
-    tracing::info!(version = arn.label(), %release, approvers = settings.policies.approvers.len(), ?occasion, "asked");
+    tracing::info!(approvers = settings.policies.approvers.len(), ?occasion, "asked");
     Ok(())
 }
 

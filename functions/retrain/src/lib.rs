@@ -15,6 +15,7 @@ use signalbox_aws::alarms::{Alarms, ReadFiring};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{Count, EmbeddedMetrics};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
+use signalbox_aws::log;
 use signalbox_aws::releases::{ReadUndecided, Releases};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ListObjects, ReadObjects, S3, WriteObjects};
@@ -235,6 +236,7 @@ where
     E: ReadEndpoints,
     C: Count,
 {
+    log::trigger(cause.trigger());
     let mut decision = decide(cause, executions, &settings.policy);
     if matches!(decision, Decision::Start(_))
         && !settings.policy.while_waiting
@@ -246,18 +248,19 @@ where
     match decision {
         Decision::Start(plan) => {
             let arn = start(settings, ports, *plan).await?;
-            tracing::info!(execution = arn, trigger, "training started");
+            log::execution(&arn);
+            tracing::info!("training started");
             ports.counts.one("RetrainingsStarted", &[("Trigger", trigger)]);
             Ok(true)
         }
         Decision::Suppressed(suppressed) => {
             let reason = suppressed.to_string();
             if suppressed.is_in_vain() {
-                tracing::warn!(trigger, reason, "suppressed: no training is started");
+                tracing::warn!(reason, "suppressed: no training is started");
                 let dimensions = [("Trigger", trigger), ("Reason", suppressed.as_str())];
                 ports.counts.one("RetrainingsSuppressed", &dimensions);
             } else {
-                tracing::info!(trigger, reason, "no training is started");
+                tracing::info!(reason, "no training is started");
             }
             Ok(false)
         }

@@ -15,6 +15,7 @@ use signalbox_aws::commits::{Commits, ReadChanges, ReadCommits};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::error::ErrorKind;
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
+use signalbox_aws::log;
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ObjectUri, ReadObjects, S3, WriteObjects};
 use signalbox_aws::training::{DefinePipelines, ListTrainings, Pipelines, Start, StartTrainings};
@@ -155,6 +156,7 @@ where
         ..
     } = *ports;
     let Parameters { execution, commit } = job.parameters()?;
+    log::trigger(Trigger::Push);
     if !(32..=128).contains(&execution.len()) {
         let reason = format!(
             "the action's UserParameters are wrong: `execution` is `{execution}`, not #{{codepipeline.PipelineExecutionId}}"
@@ -247,7 +249,8 @@ where
         parameters: &[],
     };
     let arn = pipelines.start(&start).await?;
-    tracing::info!(execution = arn, version, commit, "training started");
+    log::execution(&arn);
+    tracing::info!(pipeline_version = version, commit, "training started");
     Ok(Answer::Done {
         summary: format!("training started from version {version} of the SageMaker pipeline {pipeline}"),
         external_id: Some(arn.clone()),

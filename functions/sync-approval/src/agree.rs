@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use signalbox_aws::log;
 use signalbox_aws::notices::Publish;
 use signalbox_aws::registry::{ReadPackages, WritePackages};
 use signalbox_aws::releases::{AnswerApprovals, ReadApprovals, ReadReleases, StartReleases};
@@ -39,6 +40,8 @@ where
     } = *ports;
     let pipeline = &settings.release_pipeline;
     let (model, version) = (&settings.model, arn.version());
+    log::version(arn);
+    log::release(release);
     let tell = async |notice: &Notice| {
         let topic = &settings.notices_topic_arn;
         notices.publish(topic, notice, &BTreeMap::new()).await
@@ -67,14 +70,14 @@ where
                 let waits = releases.waiting(pipeline).await?;
                 if let Some(waits) = waits.filter(|waits| waits.release == *release) {
                     let first = releases.answer(pipeline, &waits.token, approved, &summary).await?;
-                    tracing::info!(version = arn.label(), %release, approved, first, summary, "the pipeline was told");
+                    tracing::info!(approved, first, summary, "the pipeline was told");
                 }
             }
             Step::Approve { stands, lost } => {
                 if let Some(lost) = lost {
                     tell(&crossed(model, version, &stands, &lost)).await?;
                 }
-                tracing::info!(version = arn.label(), %release, by = stands.by, "approved");
+                tracing::info!(by = stands.by, "approved");
                 let metadata = stands.metadata(release, approval.ended());
                 registry
                     .decide(arn, ApprovalStatus::Approved, &stands.description(), &metadata)
@@ -84,7 +87,7 @@ where
             Step::Restart { stands, lost } => {
                 let reason = stands.description();
                 let anew = releases.start(pipeline, arn, Some(release), &reason).await?;
-                tracing::info!(version = arn.label(), %release, %anew, reason, "released anew, as it was approved first");
+                tracing::info!(%anew, reason, "released anew, as it was approved first");
                 if let Some(lost) = lost {
                     tell(&crossed(model, version, &stands, &lost)).await?;
                 }
@@ -102,7 +105,7 @@ where
                     tell(&crossed(model, version, &stands, &lost)).await?;
                 }
                 let (outcome, reason) = (ending.outcome().as_str(), ending.reason());
-                tracing::info!(version = arn.label(), %release, outcome, reason, "the approval has ended");
+                tracing::info!(outcome, reason, "the approval has ended");
                 let mut metadata = stands.metadata(release, approval.ended());
                 metadata.insert(key::RELEASE.to_owned(), release.to_string());
                 metadata.insert(key::OUTCOME.to_owned(), outcome.to_owned());
@@ -131,7 +134,7 @@ where
             }
         }
     }
-    tracing::warn!(version = arn.label(), %release, "not settled yet; the next event or sweep goes on");
+    tracing::warn!("not settled yet; the next event or sweep goes on");
     Ok(true)
 }
 

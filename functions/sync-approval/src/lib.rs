@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
+use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
@@ -175,11 +176,12 @@ where
 {
     let Ports { registry, releases, .. } = *ports;
     let arn = &changed.model_package_arn;
+    log::version(arn);
     // The registry as it is now, not as the event says: events come late and out of order.
     let package = registry.package(arn).await?;
     if package.approval == ApprovalStatus::PendingManualApproval {
         let event = &changed.model_approval_status;
-        tracing::info!(version = arn.label(), event, "nothing is decided now");
+        tracing::info!(event, "nothing is decided now");
         return Ok(());
     }
     if package.approval == ApprovalStatus::Approved && package.is_being_released() {
@@ -231,15 +233,13 @@ where
                 return Ok(());
             };
             if !package.gate_held() {
-                tracing::warn!(
-                    version = arn.label(),
-                    "approved, but the gate has not passed it: it is not released"
-                );
+                tracing::warn!("approved, but the gate has not passed it: it is not released");
                 return Ok(());
             }
             let (pipeline, reason) = (&settings.release_pipeline, "approved in the model registry");
             let release = ports.releases.start(pipeline, arn, after.as_ref(), reason).await?;
-            tracing::info!(version = arn.label(), %release, "its release was started, unless it had been");
+            log::release(&release);
+            tracing::info!("its release was started, unless it had been");
         }
     }
     Ok(())
@@ -277,6 +277,7 @@ where
     E: ReadEndpoints,
     N: Publish,
 {
+    log::release(release);
     let arn = ports.releases.package_of(&settings.release_pipeline, release).await?;
     let arn = arn.with_context(|| format!("the release {release} has no variable ModelPackageArn"))?;
     if agree(settings, ports, release, &arn, None).await? {
@@ -307,7 +308,7 @@ where
             continue;
         };
         if seen.insert(arn.clone()) && agree(settings, ports, &release, &arn, Some(approval)).await? {
-            tracing::info!(version = arn.label(), %release, "found by the sweep");
+            tracing::info!("found by the sweep");
             follow(settings, ports, &ports.registry.package(&arn).await?).await?;
         }
     }
@@ -333,7 +334,7 @@ where
     // By its version: a version that was brought back has the rollback's configuration.
     let serves = endpoint.and_then(|endpoint| settings.model.version_of_config(&endpoint.config));
     if serves != Some(arn.version()) {
-        tracing::info!(version = arn.label(), "rejected, and does not serve");
+        tracing::info!("rejected, and does not serve");
         return Ok(());
     }
     let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
@@ -345,7 +346,7 @@ where
         .releases
         .roll_back(&settings.rollback_pipeline, arn.version(), &release, &reason)
         .await?;
-    tracing::warn!(version = arn.label(), %rollback, "rejected while it serves; its rollback was started, unless it had been");
+    tracing::warn!(%rollback, "rejected while it serves; its rollback was started, unless it had been");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::configurations::{ClearConfigs, MakeConfigs, ReadConfigs, ReadTags};
 use signalbox_aws::endpoints::{CreateEndpoints, Endpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
+use signalbox_aws::log;
 use signalbox_aws::macs::{GenerateMac, Macs};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
@@ -189,6 +190,7 @@ pub async fn handle(
 
 async fn work(settings: &Settings, tools: &impl Tools, job: &Job) -> Result<Answer, Failure> {
     let parameters: Parameters = job.parameters()?;
+    log::release(&parameters.release);
     let work = Work {
         settings,
         tools,
@@ -222,7 +224,7 @@ struct Work<'a, T> {
 impl<T: Tools> Work<'_, T> {
     /// Asks CodePipeline to call again.
     fn going_on(&self, progress: &Progress, summary: String, percent: u8) -> Answer {
-        tracing::info!(release = %self.id, summary, percent, "going on");
+        tracing::info!(summary, percent, "going on");
         Answer::Continue {
             token: progress.token(),
             summary,

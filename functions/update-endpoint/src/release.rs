@@ -8,6 +8,7 @@ use signalbox_aws::configurations::{MakeConfigs, NewConfig, NewModel, ReadConfig
 use signalbox_aws::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
+use signalbox_aws::log;
 use signalbox_aws::macs::GenerateMac;
 use signalbox_aws::registry::{ReadPackages, WritePackages};
 use signalbox_aws::releases::StartRollbacks;
@@ -45,6 +46,7 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         );
         return Err(Failure::configuration(reason));
     }
+    log::version(arn);
     let config = arn.endpoint_config_name(id);
     // The endpoint first: what fires until then is on the version when that is read.
     let endpoint = tools.endpoints().endpoint(settings.model.as_str()).await?;
@@ -509,7 +511,7 @@ impl<T: Tools> Release<'_, T> {
                 .rollbacks()
                 .roll_back(&settings.rollback_pipeline, arn.version(), id, &reason)
                 .await?;
-            tracing::warn!(version = arn.label(), reason, %rollback, "deployed, and taken back");
+            tracing::warn!(reason, %rollback, "deployed, and taken back");
         } else if replaced {
             clear::clear(self.work, arn, self.config).await;
         }
@@ -624,7 +626,7 @@ impl<T: Tools> Release<'_, T> {
         } else {
             tools.registry().mark(arn, &metadata).await?;
         }
-        tracing::info!(version = arn.label(), release = %id, outcome = outcome.as_str(), reason, "the release has ended");
+        tracing::info!(outcome = outcome.as_str(), reason, "the release has ended");
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use signalbox_aws::configurations::{MakeConfigs, NewConfig, ReadConfigs, ReadTag
 use signalbox_aws::endpoints::{ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
+use signalbox_aws::log;
 use signalbox_aws::registry::{ReadPackages, WritePackages};
 use signalbox_aws::scaling::ScaleVariants;
 use signalbox_model::endpoint::{Endpoint, Status};
@@ -214,6 +215,7 @@ async fn find<T: Tools>(work: &Work<'_, T>, endpoint: &Endpoint, undoes: Undoes)
             what_to_do.to_owned(),
         ));
     };
+    log::version_number(version);
     if let Undoes::Version(wanted) = undoes
         && wanted != version
     {
@@ -330,15 +332,16 @@ async fn over<T: Tools>(work: &Work<'_, T>, step: Step) -> Result<Answer, Failur
 
 /// The last good version serves again: what was taken back is marked, and people are told.
 async fn done<T: Tools>(work: &Work<'_, T>, config: &str, reason: &str) -> Result<Answer, Failure> {
-    let Work {
-        settings, tools, id, ..
-    } = work;
+    let Work { settings, tools, .. } = work;
     let tags = tools
         .endpoints()
         .tags(&settings.group.endpoint_config_arn(config))
         .await?;
     let named = tags.get(tag::UNDOES);
     let undone = named.and_then(|undone| settings.model.version_of_config(undone));
+    if let Some(version) = undone {
+        log::version_number(version);
+    }
     let serving = settings.model.version_of_config(config);
     if let Some((named, version)) = named.zip(undone) {
         let mut tags = tools
@@ -349,7 +352,7 @@ async fn done<T: Tools>(work: &Work<'_, T>, config: &str, reason: &str) -> Resul
         mark(work, &settings.group.version(version), release, serving, reason).await?;
     }
     work.scale().await?;
-    tracing::info!(rollback = %id, config, undone, "taken back");
+    tracing::info!(config, "taken back");
     let version = |version: Option<u32>| version.map_or_else(|| "another".to_owned(), |version| format!("v{version}"));
     Ok(Answer::Done {
         summary: format!(

@@ -7,6 +7,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::log;
+
 /// The namespace of the train's metrics.
 pub const NAMESPACE: &str = "signalbox";
 
@@ -35,7 +37,8 @@ impl EmbeddedMetrics {
         let dimensions = std::iter::once(("Model", self.model.as_str())).chain(dimensions.iter().copied());
         let dimensions: Vec<_> = dimensions.collect();
         let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-        let mut line = Map::new();
+        // What CloudWatch makes no dimension of is there for those who search the log.
+        let mut line: Map<String, Value> = log::fields();
         let directive =
             json!({"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": [{"Name": metric, "Unit": "Count"}]});
         let about = json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]});
@@ -53,10 +56,9 @@ impl EmbeddedMetrics {
 impl Count for EmbeddedMetrics {
     fn one(&self, metric: &'static str, dimensions: &[(&'static str, &str)]) {
         // Nothing has happened that could be counted.
-        if crate::dry_run::is_on() {
-            return;
+        if !crate::dry_run::is_on() {
+            log::write(&self.line(metric, dimensions, Timestamp::now()));
         }
-        println!("{}", self.line(metric, dimensions, Timestamp::now()));
     }
 }
 

@@ -24,7 +24,6 @@ use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 use signalbox_model::trial::{self, Report};
-use tracing::Instrument;
 
 mod asked;
 mod refusal;
@@ -47,8 +46,7 @@ pub async fn run(version: &str, handled: impl Future<Output = Result<Value, anyh
         version: version.to_owned(),
         ..Report::default()
     }));
-    let span = tracing::info_span!("dry run", dryRun = true);
-    let answer = REPORT.scope(report.clone(), handled.instrument(span)).await;
+    let answer = REPORT.scope(report.clone(), handled).await;
     let mut report = lock(&report).clone();
     match answer {
         Ok(answer) => report.answer = trial::sort_of(&answer),

@@ -140,7 +140,7 @@ pub async fn lineage_of(
         },
         Err(error) if error.is_transient() => Err(error),
         Err(error) => {
-            tracing::info!(version = package.arn.label(), %error, "its training is not to be had");
+            tracing::info!(version = package.arn.version(), %error, "its training is not to be had");
             Ok(package.lineage())
         }
     }

@@ -23,9 +23,10 @@
 //! | [`alarms`] | see whether alarms fire |
 //! | [`scaling`] | have a variant scaled |
 //! | [`notices`] | tell people |
-//! | [`counts`] | count what happens, for CloudWatch |
+//! | [`counts`] | count and measure what happens, for CloudWatch |
 //! | [`job`] | answer a CodePipeline job, exactly once and whatever happens |
 //! | [`clock`] | know the time, by the server's clock |
+//! | [`log`] | say what happens, with what it is about |
 //! | [`config`] | read a function's configuration from its environment |
 //! | [`runtime`] | be a Lambda function |
 //! | [`dry_run`] | have an event handled without effects |
@@ -45,6 +46,7 @@ pub mod endpoints;
 pub mod error;
 pub mod evidence;
 pub mod job;
+pub mod log;
 pub mod macs;
 pub mod memory;
 pub mod notices;

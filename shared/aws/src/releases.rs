@@ -385,7 +385,7 @@ pub async fn supersede_waiting(
     }
     let summary = superseded_by(newer.version());
     let first = releases.answer(pipeline, &waits.token, false, &summary).await?;
-    tracing::info!(version = older.label(), release = %waits.release, first, summary, "answered");
+    tracing::info!(version = older.version(), release = %waits.release, first, summary, "answered");
     Ok(first)
 }
 

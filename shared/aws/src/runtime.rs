@@ -11,6 +11,7 @@ use signalbox_model::trial;
 
 use crate::config::{ConfigError, Environment};
 use crate::dry_run::{self, HoldingClient};
+use crate::log::{self, Invocation, Origin};
 
 /// One try of a call to AWS.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,40 +38,45 @@ pub trait Function: Sized + Send + Sync {
 /// # Errors
 /// Where the configuration is wrong, or the Runtime API fails.
 pub fn run<F: Function>() -> Result<(), lambda_runtime::Error> {
-    log_as_json();
+    let environment = Environment::of_process();
+    let origin = Origin::of(&environment);
+    log::begin(&origin);
     // One call at a time is all that a function instance ever serves: a second thread would only cost start-up time.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let environment = Environment::of_process();
-        // Lambda sets it.
-        let version = environment.optional("AWS_LAMBDA_FUNCTION_VERSION").unwrap_or("$LATEST");
         let function = F::new(&environment, &sdk_config().await).inspect_err(|error| {
             tracing::error!(%error, "the configuration is wrong");
         })?;
-        let function = &function;
+        let (function, origin) = (&function, &origin);
         let handler = |event: LambdaEvent<Value>| async move {
-            answer(function, version, event.payload).await.map_err(diagnostic)
+            let invocation = Invocation::new(origin, &event.context.request_id);
+            handle(function, invocation, event.payload).await
         };
         lambda_runtime::run(service_fn(handler)).await
     })
 }
 
-/// Answers one event: has it handled, or run dry where that is what it asks for. `version` is the function's.
+/// Handles one event as Lambda has it handled, or runs it dry where that is what it asks for: all lines of the log, that of a failure
+/// too, are the invocation's.
 ///
 /// # Errors
-/// Those of the handler; a dry run has none.
-pub async fn answer<F: Function>(function: &F, version: &str, event: Value) -> Result<Value, anyhow::Error> {
+/// Those of the handler, as Lambda shows them; a dry run has none.
+pub async fn handle<F: Function>(function: &F, invocation: Invocation, event: Value) -> Result<Value, Diagnostic> {
     let (event, dry) = match trial::open(event) {
         Ok(event) => (event, true),
         Err(event) => (event, false),
     };
-    // Behind a pointer: the nested futures of a whole handler are more than the compiler lays out in one piece.
-    let handled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(function.handle(event));
-    if dry {
-        Ok(dry_run::run(version, handled).await)
-    } else {
-        handled.await
-    }
+    let version = invocation.function_version().to_owned();
+    log::within(invocation, async {
+        // Behind a pointer: the nested futures of a whole handler are more than the compiler lays out in one piece.
+        let handled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(function.handle(event));
+        if dry {
+            Ok(dry_run::run(&version, handled).await)
+        } else {
+            handled.await.map_err(diagnostic)
+        }
+    })
+    .await
 }
 
 /// The SDK's configuration: one HTTP client, bounded calls.
@@ -100,20 +106,4 @@ fn diagnostic(error: anyhow::Error) -> Diagnostic {
         error_type,
         error_message,
     }
-}
-
-/// Logs as JSON, one line an event, to where Lambda reads them; the level is `RUST_LOG`'s, or `info`.
-fn log_as_json() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter);
-    // CloudWatch stamps every line with its own time.
-    subscriber
-        .without_time()
-        .with_current_span(false)
-        .with_ansi(false)
-        .init();
 }

@@ -41,7 +41,10 @@ impl Cloud {
         let Ok(Value::Object(line)) = serde_json::from_str(line) else {
             return;
         };
-        if line.get("trigger").is_some_and(Value::is_string) && line.get("message").is_some_and(Value::is_string) {
+        // The other functions' lines bear the trigger too, of a training that has started.
+        let is = |name: &str| line.get(name).is_some_and(Value::is_string);
+        let of_retrain = line.get("target").and_then(Value::as_str) == Some("retrain");
+        if of_retrain && is("trigger") && is("message") && (is("reason") || is("execution")) {
             let members = ["level", "message", "trigger", "reason", "execution"];
             let of = |name: &str| Some((name.to_owned(), line.get(name)?.clone()));
             let data: Map<String, Value> = members.into_iter().filter_map(of).collect();
