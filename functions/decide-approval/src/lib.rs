@@ -15,6 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::counts::{APPROVAL_WAIT, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
 use signalbox_aws::log;
@@ -31,7 +32,7 @@ use signalbox_model::link::{self, Claims, Expected, Refusal, SignedLink};
 use signalbox_model::metrics::Metrics;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::page::{self, Answer, Page};
-use signalbox_model::settle::{Approval, superseding};
+use signalbox_model::settle::{Approval, superseding, waited};
 use signalbox_model::undo;
 
 mod take_back;
@@ -60,13 +61,16 @@ pub struct DecideApproval {
     trainings: Pipelines,
     macs: Macs,
     endpoints: Endpoints,
+    counts: EmbeddedMetrics,
 }
 
 impl Function for DecideApproval {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let policies = Policies::from_environment(environment)?;
         Ok(Self {
+            counts: EmbeddedMetrics::new(policies.model.as_str()),
             settings: Settings {
-                policies: Policies::from_environment(environment)?,
+                policies,
                 release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
                 rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             },
@@ -87,6 +91,7 @@ impl Function for DecideApproval {
             trainings: &self.trainings,
             macs: &self.macs,
             endpoints: &self.endpoints,
+            counts: &self.counts,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -94,7 +99,7 @@ impl Function for DecideApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, T, M, E> {
+pub struct Ports<'a, R, O, A, T, M, E, C> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
@@ -107,6 +112,8 @@ pub struct Ports<'a, R, O, A, T, M, E> {
     pub macs: &'a M,
     /// See what serves.
     pub endpoints: &'a E,
+    /// Measure how long an approval has waited.
+    pub counts: &'a C,
 }
 
 /// A request to the page.
@@ -141,9 +148,9 @@ impl Request {
 ///
 /// # Errors
 /// Where the event is no request.
-pub async fn handle<R, O, A, T, M, E>(
+pub async fn handle<R, O, A, T, M, E, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, E>,
+    ports: &Ports<'_, R, O, A, T, M, E, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -153,6 +160,7 @@ where
     T: ReadTrainings,
     M: VerifyMac,
     E: ReadEndpoints,
+    C: Measure,
 {
     let request = Request::read(event)?;
     let page = match request.method.as_str() {
@@ -178,9 +186,9 @@ where
     )
 }
 
-async fn respond<R, O, A, T, M, E>(
+async fn respond<R, O, A, T, M, E, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, E>,
+    ports: &Ports<'_, R, O, A, T, M, E, C>,
     request: &Request,
 ) -> Result<Page, anyhow::Error>
 where
@@ -189,6 +197,7 @@ where
     A: ReadApprovals + ReadReleases + AnswerApprovals,
     T: ReadTrainings,
     M: VerifyMac,
+    C: Measure,
 {
     let Ok(link) = SignedLink::parse(&request.query) else {
         return Ok(page::invalid_link());
@@ -214,6 +223,7 @@ where
         settings,
         ports,
         claims,
+        since: waits.as_ref().and_then(|waits| waits.since),
         answer: answer.as_ref().and_then(|answer| answer.as_ref().ok()),
     };
     let Some(Waiting { token, .. }) = waits.as_ref().filter(|_| package.decided(model).is_none()) else {
@@ -258,18 +268,21 @@ where
 }
 
 /// A link that is ours, opened.
-struct Opened<'a, R, O, A, T, M, E> {
+struct Opened<'a, R, O, A, T, M, E, C> {
     settings: &'a Settings,
-    ports: &'a Ports<'a, R, O, A, T, M, E>,
+    ports: &'a Ports<'a, R, O, A, T, M, E, C>,
     claims: &'a Claims,
+    /// Since when the approval waits, where it does.
+    since: Option<Timestamp>,
     /// What was sent with it, where something was that can be read.
     answer: Option<&'a Answer>,
 }
 
-impl<R, O, A, T, M, E> Opened<'_, R, O, A, T, M, E>
+impl<R, O, A, T, M, E, C> Opened<'_, R, O, A, T, M, E, C>
 where
     R: ReadPackages + WritePackages,
     A: ReadApprovals + ReadReleases + AnswerApprovals,
+    C: Measure,
 {
     /// The page for what was decided, or has ended, before.
     async fn after(&self, package: &ModelPackage, waits: Option<&Waiting>) -> Result<Page, anyhow::Error> {
@@ -387,6 +400,10 @@ where
             Decision::Approve => ApprovalStatus::Approved,
             Decision::Reject => ApprovalStatus::Rejected,
         };
+        // Measured first and marked then. Who dies in between leaves it to sync-approval, which measures once more.
+        if let Some(seconds) = waited(self.since, decided, None) {
+            self.ports.counts.seconds(&APPROVAL_WAIT, seconds);
+        }
         let metadata = decided.metadata(&self.claims.release, decided.at);
         registry
             .decide(arn, approval, &decided.description(), &metadata)
@@ -406,8 +423,8 @@ where
 }
 
 /// The metrics of the newest versions, oldest first, for the charts.
-async fn history<R, O, A, T, M, E>(
-    ports: &Ports<'_, R, O, A, T, M, E>,
+async fn history<R, O, A, T, M, E, C>(
+    ports: &Ports<'_, R, O, A, T, M, E, C>,
     package: &ModelPackage,
     metrics: &Metrics,
 ) -> Result<Vec<(u32, Metrics)>, anyhow::Error>

@@ -13,9 +13,9 @@ use signalbox_model::undo::Claims;
 use crate::{Ports, Request, Settings};
 
 /// Answers a request whose query has the claims of a rollback. GET and HEAD change nothing.
-pub(crate) async fn respond<R, O, A, T, M, E>(
+pub(crate) async fn respond<R, O, A, T, M, E, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, E>,
+    ports: &Ports<'_, R, O, A, T, M, E, C>,
     request: &Request,
 ) -> Result<Page, anyhow::Error>
 where

@@ -3,8 +3,9 @@ use std::task::{Context as TaskContext, Waker};
 
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::macs::GenerateMac;
-use signalbox_aws::memory::{Objects, OneEndpoint, OneKey, Packages, ReleaseTrain, Trainings};
+use signalbox_aws::memory::{Objects, OneEndpoint, OneKey, Packages, ReleaseTrain, Tally, Trainings};
 use signalbox_aws::registry::PackageSummary;
+use signalbox_aws::releases::Standing;
 use signalbox_model::lineage::{Lineage, Trigger};
 use signalbox_model::link::token_digest;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
@@ -56,6 +57,7 @@ fn expires() -> Timestamp {
 /// An answer in CodePipeline's console.
 fn console(status: ActionStatus, summary: &str) -> Seen {
     Seen {
+        since: None,
         status,
         summary: summary.into(),
         identity: Some(CY.into()),
@@ -125,8 +127,8 @@ struct Pipeline<'a> {
 }
 
 impl ReadApprovals for Pipeline<'_> {
-    async fn waiting(&self, pipeline: &str) -> Result<Option<Waiting>, AwsError> {
-        self.releases.waiting(pipeline).await
+    async fn standing(&self, pipeline: &str) -> Result<Standing, AwsError> {
+        self.releases.standing(pipeline).await
     }
 }
 
@@ -180,6 +182,7 @@ struct World {
     releases: ReleaseTrain,
     trainings: Trainings,
     endpoint: OneEndpoint,
+    tally: Tally,
 }
 
 impl World {
@@ -213,6 +216,7 @@ impl World {
             releases: ReleaseTrain::default(),
             trainings: Trainings::default(),
             endpoint: OneEndpoint::default(),
+            tally: Tally::default(),
         };
         for (version, accuracy, approval) in [
             (5, "0.88", ApprovalStatus::Rejected),
@@ -335,7 +339,7 @@ impl World {
         &'a self,
         registry: &'a Registry<'a>,
         releases: &'a Pipeline<'a>,
-    ) -> Ports<'a, Registry<'a>, Objects, Pipeline<'a>, Trainings, OneKey, OneEndpoint> {
+    ) -> Ports<'a, Registry<'a>, Objects, Pipeline<'a>, Trainings, OneKey, OneEndpoint, Tally> {
         Ports {
             registry,
             objects: &self.objects,
@@ -343,6 +347,7 @@ impl World {
             trainings: &self.trainings,
             macs: &OneKey,
             endpoints: &self.endpoint,
+            counts: &self.tally,
         }
     }
 

@@ -27,6 +27,7 @@ use signalbox_model::event::Event;
 use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{key, metadata_value, of_release};
+use signalbox_model::undo::alarm_fired;
 use signalbox_model::watch::{self, Reaction, Served};
 
 /// What the template sets.
@@ -392,7 +393,7 @@ where
     let served = served(settings, ports, endpoint, version).await?;
     match watch::decide(endpoint, &served, fired, settings.guard) {
         Reaction::TakeBack(release) => {
-            let reason = format!("the alarm {name} fired after the deployment: {saw}");
+            let reason = alarm_fired(name, "after the deployment", saw);
             let rollback = ports
                 .rollbacks
                 .roll_back(&settings.rollback_pipeline, version, &release, &reason)

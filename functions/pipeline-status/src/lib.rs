@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::counts::{Count, EmbeddedMetrics, RELEASES};
 use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
@@ -68,13 +69,16 @@ pub struct PipelineStatus {
     objects: S3,
     releases: Releases,
     notices: Sns,
+    counts: EmbeddedMetrics,
 }
 
 impl Function for PipelineStatus {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let model: ModelName = environment.parsed("MODEL_NAME")?;
         Ok(Self {
+            counts: EmbeddedMetrics::new(model.as_str()),
             settings: Settings {
-                model: environment.parsed("MODEL_NAME")?,
+                model,
                 bucket: environment.required("ARTIFACT_BUCKET")?.to_owned(),
                 release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
                 notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
@@ -97,6 +101,7 @@ impl Function for PipelineStatus {
             objects: &self.objects,
             releases: &self.releases,
             notices: &self.notices,
+            counts: &self.counts,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -104,7 +109,7 @@ impl Function for PipelineStatus {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, P, R, O, S, N> {
+pub struct Ports<'a, P, R, O, S, N, C> {
     /// Read, list and note trainings.
     pub pipelines: &'a P,
     /// Read and write versions.
@@ -115,6 +120,8 @@ pub struct Ports<'a, P, R, O, S, N> {
     pub releases: &'a S,
     /// Tell people.
     pub notices: &'a N,
+    /// Count what is rejected.
+    pub counts: &'a C,
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,9 +140,9 @@ struct PackageChanged {
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle<P, R, O, S, N>(
+pub async fn handle<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -144,6 +151,7 @@ where
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
+    C: Count,
 {
     let event = Event::parse(event)?;
     match event.kind() {
@@ -177,9 +185,9 @@ where
 }
 
 /// Judges a version that nobody's execution of the model's pipeline has registered: a notebook, another pipeline, another orchestrator.
-async fn registered<P, R, O, S, N>(
+async fn registered<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     arn: &ModelPackageArn,
 ) -> Result<(), anyhow::Error>
 where
@@ -187,6 +195,7 @@ where
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
+    C: Count,
 {
     log::anew();
     log::version(arn);
@@ -206,9 +215,9 @@ where
 }
 
 /// Deals with the end of one execution.
-async fn settle<P, R, O, S, N>(
+async fn settle<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     arn: &str,
 ) -> Result<(), anyhow::Error>
 where
@@ -217,6 +226,7 @@ where
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
+    C: Count,
 {
     log::anew();
     log::execution(arn);
@@ -254,9 +264,9 @@ where
 }
 
 /// Tells that a training ended without a version, unless it is one of many.
-async fn tell<P, R, O, S, N>(
+async fn tell<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     execution: &Execution,
     step: Option<String>,
     mut reason: String,
@@ -300,9 +310,9 @@ where
 }
 
 /// What the evaluation of a training found, where it came that far. What is wrong with the report is added to the reason.
-async fn numbers_of<P, R, O, S, N>(
+async fn numbers_of<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     arn: &str,
     reason: &mut String,
 ) -> Result<Option<Metrics>, anyhow::Error>
@@ -350,9 +360,9 @@ struct Judgement {
 }
 
 /// Judges one version, and starts its release or rejects it.
-async fn judge<P, R, O, S, N>(
+async fn judge<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     arn: &ModelPackageArn,
     lineage: &Lineage,
     trained_seconds: Option<u64>,
@@ -362,6 +372,7 @@ where
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
+    C: Count,
 {
     log::version(arn);
     let package = ports.registry.package(arn).await?;
@@ -376,6 +387,9 @@ where
     ]);
     if let Some(commit) = &lineage.commit {
         metadata.insert(key::COMMIT.to_owned(), commit.clone());
+    }
+    if let Some(at) = lineage.triggered_at() {
+        metadata.insert(key::TRIGGERED_AT.to_owned(), at.to_string());
     }
     if let Some(seconds) = trained_seconds {
         metadata.insert(key::TRAINED_SECONDS.to_owned(), seconds.to_string());
@@ -398,7 +412,7 @@ where
         }
         return Ok(());
     }
-    // Told first and marked then: who dies in between tells again, but nobody stays untold.
+    // Told and counted first and marked then: who dies in between tells again, but nobody stays untold.
     let Judgement {
         text,
         short,
@@ -411,6 +425,7 @@ where
         .notices
         .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
         .await?;
+    ports.counts.one(&RELEASES, &[Outcome::GateNotMet.as_str()]);
     metadata.insert(key::OUTCOME.to_owned(), Outcome::GateNotMet.as_str().to_owned());
     metadata.insert(key::REASON.to_owned(), short);
     let description = format!("gate not met: {text}");
@@ -422,9 +437,9 @@ where
 }
 
 /// Weighs a version against threshold and gate. What a person must mend is a judgement too: it does not pass.
-async fn weigh<P, R, O, S, N>(
+async fn weigh<P, R, O, S, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N>,
+    ports: &Ports<'_, P, R, O, S, N, C>,
     package: &ModelPackage,
 ) -> Result<Judgement, anyhow::Error>
 where

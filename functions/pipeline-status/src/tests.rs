@@ -1,6 +1,6 @@
 use serde_json::json;
 use signalbox_aws::error::{AwsError, ErrorKind};
-use signalbox_aws::memory::{Objects, Packages, ReleaseTrain, Topics, Trainings};
+use signalbox_aws::memory::{Objects, Packages, ReleaseTrain, Tally, Topics, Trainings};
 use signalbox_aws::registry::PackageSummary;
 use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
@@ -29,6 +29,7 @@ struct World {
     objects: Objects,
     releases: ReleaseTrain,
     topics: Topics,
+    tally: Tally,
 }
 
 impl World {
@@ -49,6 +50,7 @@ impl World {
             objects: Objects::default(),
             releases: ReleaseTrain::default(),
             topics: Topics::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -113,6 +115,7 @@ impl World {
             objects,
             releases: &self.releases,
             notices: &self.topics,
+            counts: &self.tally,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -287,6 +290,7 @@ async fn a_version_that_is_judged_again_is_not_written_again() {
         objects: &world.objects,
         releases: &world.releases,
         notices: &world.topics,
+        counts: &world.tally,
     };
     for _ in 0..2 {
         let event = serde_json::from_str(SUCCEEDED).unwrap();
@@ -709,6 +713,7 @@ async fn a_version_that_something_else_has_registered_is_judged_like_any_other()
             (ApprovalStatus::Rejected, Some(Outcome::GateNotMet))
         );
         assert_eq!((poor.notices().len(), poor.releases.started()), (1, vec![]));
+        assert_eq!(poor.tally.counted(), ["Releases Outcome=gate-not-met"]);
     }
 }
 

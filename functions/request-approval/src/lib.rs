@@ -16,16 +16,17 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::counts::{EmbeddedMetrics, Measure, RELEASE_IDLE};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
 use signalbox_aws::log;
 use signalbox_aws::macs::{GenerateMac, Macs};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, ReadReleases, Releases};
+use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, ReadReleases, Releases, Waiting};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
 use signalbox_aws::training::{Pipelines, ReadTrainings};
-use signalbox_model::decision::{Asked, Decided, Decision};
+use signalbox_model::decision::{AUTOMATIC, Asked, Decided, Decision};
 use signalbox_model::event::Event;
 use signalbox_model::link::{Claims, SignedLink, token_digest};
 use signalbox_model::mail::{self, Occasion};
@@ -87,6 +88,7 @@ pub struct RequestApproval {
     trainings: Pipelines,
     macs: Macs,
     topics: Sns,
+    counts: EmbeddedMetrics,
 }
 
 impl Function for RequestApproval {
@@ -103,6 +105,7 @@ impl Function for RequestApproval {
             page_url: environment.required("PAGE_URL")?.to_owned(),
         };
         Ok(Self {
+            counts: EmbeddedMetrics::new(settings.policies.model.as_str()),
             settings,
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
@@ -121,6 +124,7 @@ impl Function for RequestApproval {
             trainings: &self.trainings,
             macs: &self.macs,
             topics: &self.topics,
+            counts: &self.counts,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -128,7 +132,7 @@ impl Function for RequestApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, T, M, N> {
+pub struct Ports<'a, R, O, A, T, M, N, C> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
@@ -141,6 +145,8 @@ pub struct Ports<'a, R, O, A, T, M, N> {
     pub macs: &'a M,
     /// Mail the approvers, and tell people.
     pub topics: &'a N,
+    /// Say how long the release under way has not moved.
+    pub counts: &'a C,
 }
 
 /// CodePipeline's message. It has no `Debug`: the token answers the approval.
@@ -182,9 +188,9 @@ struct Request {
 ///
 /// # Errors
 /// Where the message is no approval of this pipeline's, or AWS fails: Lambda then tries again.
-pub async fn handle<R, O, A, T, M, N>(
+pub async fn handle<R, O, A, T, M, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, N>,
+    ports: &Ports<'_, R, O, A, T, M, N, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -194,6 +200,7 @@ where
     T: ReadTrainings,
     M: GenerateMac,
     N: Publish,
+    C: Measure,
 {
     if event.get("Records").is_some() {
         let event: SnsEvent = serde_json::from_value(event).context("not an SNS event")?;
@@ -208,7 +215,14 @@ where
     if event.kind() != ("signalbox", "Sweep") {
         return Err(event.unknown().into());
     }
-    if let Some(request) = waiting(settings, ports.releases).await? {
+    let standing = ports.releases.standing(&settings.release_pipeline).await?;
+    if let Some(now) = event.time {
+        ports.counts.seconds(&RELEASE_IDLE, standing.idle_seconds(now));
+    }
+    let Some(waits) = standing.waiting else {
+        return Ok(Value::Null);
+    };
+    if let Some(request) = waiting(settings, ports.releases, waits).await? {
         ask(settings, ports, &request, event.time).await?;
     }
     Ok(Value::Null)
@@ -249,11 +263,9 @@ fn read(settings: &Settings, message: &str, since: Option<Timestamp>) -> Result<
 /// What waits, as the pipeline shows it: for the sweep, which has no message.
 async fn waiting(
     settings: &Settings,
-    releases: &(impl ReadApprovals + ReadReleases),
+    releases: &impl ReadReleases,
+    waits: Waiting,
 ) -> Result<Option<Request>, anyhow::Error> {
-    let Some(waits) = releases.waiting(&settings.release_pipeline).await? else {
-        return Ok(None);
-    };
     let package = releases.package_of(&settings.release_pipeline, &waits.release).await?;
     Ok(package.zip(waits.since).map(|(package, since)| Request {
         release: waits.release,
@@ -271,9 +283,9 @@ fn whole_minutes(time: Timestamp) -> Timestamp {
 }
 
 /// Answers the approval, or asks those who do, unless they were asked and nothing has changed.
-async fn ask<R, O, A, T, M, N>(
+async fn ask<R, O, A, T, M, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, N>,
+    ports: &Ports<'_, R, O, A, T, M, N, C>,
     request: &Request,
     now: Option<Timestamp>,
 ) -> Result<(), anyhow::Error>
@@ -342,7 +354,7 @@ where
             .await?;
         let decided = Decided {
             decision: Decision::Approve,
-            by: "the automatic policy".to_owned(),
+            by: AUTOMATIC.to_owned(),
             at: now,
             comment: "it has passed the gate".to_owned(),
         };

@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 use serde_json::json;
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::macs::VerifyMac;
-use signalbox_aws::memory::{Objects, OneKey, Packages, Published, ReleaseTrain, Topics, Trainings};
+use signalbox_aws::memory::{Objects, OneKey, Packages, Published, ReleaseTrain, Tally, Topics, Trainings};
 use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
 use signalbox_model::decision::{vote, vote_key};
@@ -78,6 +78,7 @@ struct World {
     releases: ReleaseTrain,
     trainings: Trainings,
     topics: Topics,
+    tally: Tally,
 }
 
 impl World {
@@ -90,6 +91,7 @@ impl World {
             releases: ReleaseTrain::default(),
             trainings: Trainings::default(),
             topics: Topics::default(),
+            tally: Tally::default(),
         };
         world.register(6, 0.91, ApprovalStatus::Approved);
         world.register(7, 0.93, ApprovalStatus::PendingManualApproval);
@@ -155,7 +157,10 @@ impl World {
         self.note(7, &vote_key(approver), &vote);
     }
 
-    fn ports<'a, O>(&'a self, objects: &'a O) -> Ports<'a, Packages, O, ReleaseTrain, Trainings, OneKey, Topics> {
+    fn ports<'a, O>(
+        &'a self,
+        objects: &'a O,
+    ) -> Ports<'a, Packages, O, ReleaseTrain, Trainings, OneKey, Topics, Tally> {
         Ports {
             registry: &self.packages,
             objects,
@@ -163,6 +168,7 @@ impl World {
             trainings: &self.trainings,
             macs: &OneKey,
             topics: &self.topics,
+            counts: &self.tally,
         }
     }
 
@@ -335,6 +341,23 @@ async fn where_nothing_waits_the_sweep_is_quiet() {
     world.releases.wait(waits, arn(7));
     world.sweep("2026-03-01T12:00:00Z").await;
     assert!(world.is_untouched());
+}
+
+#[tokio::test]
+async fn every_sweep_says_how_long_the_release_has_not_moved() {
+    let world = World::new(Mode::Manual);
+    world.handle(event()).await.unwrap();
+    world.sweep("2026-03-01T12:00:00Z").await;
+    world.sweep("2026-03-01T12:15:00Z").await;
+    let later = "2026-03-08T12:00:00Z";
+    world.releases.expire(time("2026-03-08T11:45:01Z"));
+    world.sweep(later).await;
+    let idle = |now: &str| time(now).duration_since(time(SINCE)).as_secs();
+    let expected = [idle("2026-03-01T12:00:00Z"), idle("2026-03-01T12:15:00Z"), 0];
+    assert_eq!(
+        world.tally.counted(),
+        expected.map(|seconds| format!("ReleaseIdle {seconds} s"))
+    );
 }
 
 /// As the README says it.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::alarms::{Alarms, ReadFiring};
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::counts::{Count, EmbeddedMetrics};
+use signalbox_aws::counts::{Count, EmbeddedMetrics, RETRAININGS_STARTED, RETRAININGS_SUPPRESSED};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::log;
 use signalbox_aws::releases::{ReadUndecided, Releases};
@@ -250,15 +250,15 @@ where
             let arn = start(settings, ports, *plan).await?;
             log::execution(&arn);
             tracing::info!("training started");
-            ports.counts.one("RetrainingsStarted", &[("Trigger", trigger)]);
+            ports.counts.one(&RETRAININGS_STARTED, &[trigger]);
             Ok(true)
         }
         Decision::Suppressed(suppressed) => {
             let reason = suppressed.to_string();
             if suppressed.is_in_vain() {
                 tracing::warn!(reason, "suppressed: no training is started");
-                let dimensions = [("Trigger", trigger), ("Reason", suppressed.as_str())];
-                ports.counts.one("RetrainingsSuppressed", &dimensions);
+                let values = [trigger, suppressed.as_str()];
+                ports.counts.one(&RETRAININGS_SUPPRESSED, &values);
             } else {
                 tracing::info!(reason, "no training is started");
             }

@@ -14,6 +14,7 @@ use signalbox_aws::archive::{tar_gz, unzip};
 use signalbox_aws::commits::{Commits, ReadChanges, ReadCommits};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::error::ErrorKind;
+use signalbox_aws::executions::{Executions, ReadExecutions};
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
 use signalbox_aws::log;
 use signalbox_aws::runtime::Function;
@@ -40,6 +41,8 @@ const FILES_CHARS_MAX: usize = 300;
 pub struct Settings {
     /// The model.
     pub model: ModelName,
+    /// The pipeline that builds and trains.
+    pub train_pipeline: String,
     /// The repository that is built.
     pub repository: String,
     /// Where code, data and what the jobs write are.
@@ -66,12 +69,14 @@ pub struct StartTraining {
     commits: Commits,
     objects: S3,
     pipelines: Pipelines,
+    executions: Executions,
 }
 
 impl Function for StartTraining {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
         let settings = Settings {
             model: environment.parsed("MODEL_NAME")?,
+            train_pipeline: environment.required("TRAIN_PIPELINE")?.to_owned(),
             repository: environment.required("REPOSITORY_NAME")?.to_owned(),
             bucket: environment.required("ARTIFACT_BUCKET")?.to_owned(),
             role_arn: environment.required("PIPELINE_ROLE_ARN")?.to_owned(),
@@ -87,6 +92,7 @@ impl Function for StartTraining {
             commits: Commits::new(sdk),
             objects: S3::new(sdk),
             pipelines: Pipelines::new(sdk),
+            executions: Executions::new(sdk),
         })
     }
 
@@ -96,6 +102,7 @@ impl Function for StartTraining {
             commits: &self.commits,
             objects: &self.objects,
             pipelines: &self.pipelines,
+            executions: &self.executions,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -112,7 +119,7 @@ struct Parameters {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, J, C, O, P> {
+pub struct Ports<'a, J, C, O, P, E> {
     /// Answer the job.
     pub jobs: &'a J,
     /// Read who wrote the commit, and what it has changed.
@@ -121,15 +128,17 @@ pub struct Ports<'a, J, C, O, P> {
     pub objects: &'a O,
     /// Define the pipeline, and start it; see what was trained last.
     pub pipelines: &'a P,
+    /// See when the push was.
+    pub executions: &'a E,
 }
 
 /// Handles one job.
 ///
 /// # Errors
 /// Where the event is no job, or the job could not be answered.
-pub async fn handle<J, C, O, P>(
+pub async fn handle<J, C, O, P, E>(
     settings: &Settings,
-    ports: &Ports<'_, J, C, O, P>,
+    ports: &Ports<'_, J, C, O, P, E>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -137,17 +146,23 @@ where
     C: ReadCommits + ReadChanges,
     O: ReadObjects + WriteObjects,
     P: DefinePipelines + ListTrainings + StartTrainings,
+    E: ReadExecutions,
 {
     let job = Job::parse(event)?;
     answer(ports.jobs, &job, train(settings, ports, &job)).await?;
     Ok(Value::Null)
 }
 
-async fn train<J, C, O, P>(settings: &Settings, ports: &Ports<'_, J, C, O, P>, job: &Job) -> Result<Answer, Failure>
+async fn train<J, C, O, P, E>(
+    settings: &Settings,
+    ports: &Ports<'_, J, C, O, P, E>,
+    job: &Job,
+) -> Result<Answer, Failure>
 where
     C: ReadCommits + ReadChanges,
     O: ReadObjects + WriteObjects,
     P: DefinePipelines + ListTrainings + StartTrainings,
+    E: ReadExecutions,
 {
     let Ports {
         commits,
@@ -236,6 +251,13 @@ where
         // Only people miss it: no training fails for that.
         Err(error) => tracing::warn!(commit, %error, "who wrote the commit is not to be had"),
     }
+    match ports.executions.began(&settings.train_pipeline, &execution).await {
+        Ok(began) => lineage.pushed = began,
+        // As above: another try might have another description.
+        Err(error) if error.is_transient() => return Err(error.into()),
+        // Only a metric misses it.
+        Err(error) => tracing::warn!(%error, "when the push was is not to be had"),
+    }
     lineage.codepipeline_execution = Some(execution.clone());
     lineage.data = Some(defaults.data_uri);
     lineage.version = Some(version);
@@ -261,9 +283,9 @@ where
 /// The files that have changed since the commit that was trained last, where none of them belongs to the model.
 ///
 /// Not since the push before: that one may have failed its tests, and this one, which only mends the tests, brings its change.
-async fn untouched<J, C, O, P>(
+async fn untouched<J, C, O, P, E>(
     settings: &Settings,
-    ports: &Ports<'_, J, C, O, P>,
+    ports: &Ports<'_, J, C, O, P, E>,
     execution: &str,
     commit: &str,
 ) -> Result<Option<String>, Failure>

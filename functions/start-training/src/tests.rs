@@ -1,7 +1,7 @@
 use serde_json::json;
 use signalbox_aws::commits::Commit;
 use signalbox_aws::error::AwsError;
-use signalbox_aws::memory::{JobAnswers, Objects, OneAuthor, SameChanges, Trainings};
+use signalbox_aws::memory::{AllBegan, JobAnswers, Objects, OneAuthor, SameChanges, Trainings};
 use signalbox_model::job::FailureType;
 use signalbox_model::training::Status;
 
@@ -13,6 +13,7 @@ const DEFINITION: &str = include_str!("../../../infra/model-repository/pipeline-
 fn settings() -> Settings {
     Settings {
         model: "churn".parse().unwrap(),
+        train_pipeline: "churn-train".into(),
         repository: "churn".into(),
         bucket: "bucket".into(),
         role_arn: "arn:aws:iam::123456789012:role/churn-sagemaker".into(),
@@ -50,6 +51,14 @@ impl<C: ReadCommits> ReadChanges for Repository<'_, C> {
         self.changes.changed(repository, before, after).await
     }
 }
+
+/// The train pipeline, whose execution of the job began then.
+fn began() -> AllBegan {
+    AllBegan(Ok(Some(PUSHED.parse().unwrap())))
+}
+
+/// When the push of the job was seen.
+const PUSHED: &str = "2026-03-01T08:55:00Z";
 
 /// The commit of the job, and the one that was trained before it.
 const COMMIT: &str = "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a";
@@ -92,6 +101,7 @@ async fn run_with(
         commits: &repository,
         objects: &objects,
         pipelines: &trainings,
+        executions: &began(),
     };
     for _ in 0..2 {
         handle(&settings(), &ports, event.clone()).await.unwrap();
@@ -118,6 +128,7 @@ async fn the_built_definition_is_started_once_however_often_it_is_asked_for() {
         (lineage.trigger, lineage.commit.as_deref()),
         (Trigger::Push, Some("0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a"))
     );
+    assert_eq!(lineage.triggered_at().map(|at| at.to_string()).as_deref(), Some(PUSHED));
     assert!(
         matches!(
             &jobs.given()[0],
@@ -187,6 +198,7 @@ async fn a_push_that_does_not_touch_the_model_is_not_trained() {
             commits: &repository,
             objects: &objects,
             pipelines: &trainings,
+            executions: &began(),
         };
         let settings = Settings {
             model_paths: "**,!*.md,!docs/**".parse().unwrap(),
@@ -227,6 +239,7 @@ async fn what_has_changed_is_waited_for_where_codecommit_is_out_of_order() {
         commits: &repository,
         objects: &objects,
         pipelines: &trainings,
+        executions: &began(),
     };
     let settings = Settings {
         model_paths: "**,!*.md".parse().unwrap(),
@@ -296,6 +309,39 @@ async fn a_commit_that_cannot_be_read_holds_no_training_up() {
     }
 }
 
+/// A metric misses it, and no more; but where the next try may read it, the description would be another.
+#[tokio::test]
+async fn no_training_fails_for_the_time_of_its_push() {
+    for (kind, waits) in [
+        (ErrorKind::Transient, true),
+        (ErrorKind::Denied, false),
+        (ErrorKind::NotFound, false),
+    ] {
+        let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+        let files = [("pipeline-definition.json", DEFINITION)];
+        objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(&files));
+        let author = author();
+        let ports = Ports {
+            jobs: &jobs,
+            commits: &Repository::of(&author),
+            objects: &objects,
+            pipelines: &trainings,
+            executions: &AllBegan(Err(kind)),
+        };
+        handle(&settings(), &ports, event()).await.unwrap();
+        assert_eq!(
+            matches!(jobs.given()[0], Ok(Answer::Continue { .. })),
+            waits,
+            "{kind:?}"
+        );
+        let started = trainings.started();
+        assert_eq!(started.is_empty(), waits, "{kind:?}");
+        let pushed =
+            |started: &signalbox_aws::memory::Started| Lineage::from_description(Some(&started.description)).pushed;
+        assert!(started.iter().all(|started| pushed(started).is_none()), "{kind:?}");
+    }
+}
+
 /// The next try may read it, and would start the same training with another description.
 #[tokio::test]
 async fn a_commit_that_may_be_read_later_is_waited_for() {
@@ -308,6 +354,7 @@ async fn a_commit_that_may_be_read_later_is_waited_for() {
         commits: &Repository::of(&out_of_order),
         objects: &objects,
         pipelines: &trainings,
+        executions: &began(),
     };
     handle(&settings(), &ports, event()).await.unwrap();
     let given = &jobs.given()[0];
@@ -382,6 +429,7 @@ async fn an_event_that_is_no_job_is_an_error() {
         commits: &Repository::of(&author),
         objects: &objects,
         pipelines: &trainings,
+        executions: &began(),
     };
     let error = handle(&settings(), &ports, json!({"Records": []})).await.unwrap_err();
     assert_eq!(error.to_string(), "not a CodePipeline job event");

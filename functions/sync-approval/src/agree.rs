@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use signalbox_aws::counts::{APPROVAL_WAIT, Count, Measure, RELEASES};
 use signalbox_aws::log;
 use signalbox_aws::notices::Publish;
 use signalbox_aws::registry::{ReadPackages, WritePackages};
@@ -11,7 +12,7 @@ use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, key};
-use signalbox_model::settle::{Approval, Ending, Seen, Step, settle};
+use signalbox_model::settle::{Approval, Ending, Seen, Step, settle, waited};
 
 use crate::{Ports, Settings};
 
@@ -20,9 +21,9 @@ const STEPS_MAX: usize = 4;
 
 /// Does what is to be done so that registry, pipeline and people agree on a release. Whether there was anything. The approval is as
 /// it was `seen`, where it was.
-pub(crate) async fn agree<R, S, E, N>(
+pub(crate) async fn agree<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     release: &ReleaseId,
     arn: &ModelPackageArn,
     mut seen: Option<Seen>,
@@ -31,11 +32,13 @@ where
     R: ReadPackages + WritePackages,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
     N: Publish,
+    C: Count + Measure,
 {
     let Ports {
         registry,
         releases,
         notices,
+        counts,
         ..
     } = *ports;
     let pipeline = &settings.release_pipeline;
@@ -52,8 +55,16 @@ where
             Some(seen) => Some(seen),
             None => releases.approval_of(pipeline, release).await?,
         };
-        let Some(approval) = now.map(|seen| Approval::read(model, &seen)) else {
+        let Some(now) = now else {
             return Ok(false);
+        };
+        let approval = Approval::read(model, &now);
+        // Where the decision is marked, the page has measured that.
+        let measure = |stands: &Decided| {
+            let waited = waited(now.since, stands, approval.ended());
+            if let Some(seconds) = waited.filter(|_| package.decision_of(release).is_none()) {
+                counts.seconds(&APPROVAL_WAIT, seconds);
+            }
         };
         match settle(
             model,
@@ -78,6 +89,7 @@ where
                     tell(&crossed(model, version, &stands, &lost)).await?;
                 }
                 tracing::info!(by = stands.by, "approved");
+                measure(&stands);
                 let metadata = stands.metadata(release, approval.ended());
                 registry
                     .decide(arn, ApprovalStatus::Approved, &stands.description(), &metadata)
@@ -91,6 +103,7 @@ where
                 if let Some(lost) = lost {
                     tell(&crossed(model, version, &stands, &lost)).await?;
                 }
+                measure(&stands);
                 let metadata = stands.metadata(release, approval.ended());
                 registry
                     .decide(arn, ApprovalStatus::Approved, &reason, &metadata)
@@ -98,7 +111,7 @@ where
                 return Ok(true);
             }
             Step::End { ending, lost } => {
-                // Told first and marked then: who dies in between tells again, but nobody stays untold.
+                // Told and counted first and marked then: who dies in between tells again, but nobody stays untold.
                 tell(&ended(settings, version, &ending)).await?;
                 let stands = decided(&ending);
                 if let Some(lost) = lost {
@@ -106,6 +119,8 @@ where
                 }
                 let (outcome, reason) = (ending.outcome().as_str(), ending.reason());
                 tracing::info!(outcome, reason, "the approval has ended");
+                measure(&stands);
+                counts.one(&RELEASES, &[outcome]);
                 let mut metadata = stands.metadata(release, approval.ended());
                 metadata.insert(key::RELEASE.to_owned(), release.to_string());
                 metadata.insert(key::OUTCOME.to_owned(), outcome.to_owned());

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
+use signalbox_aws::counts::{Count, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
@@ -26,6 +27,7 @@ use signalbox_model::event::Event;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome};
 use signalbox_model::settle::ActionStatus;
+use signalbox_model::undo::was_rejected;
 
 use self::agree::agree;
 
@@ -58,6 +60,7 @@ pub struct SyncApproval {
     releases: Releases,
     endpoints: Endpoints,
     notices: Sns,
+    counts: EmbeddedMetrics,
 }
 
 impl Function for SyncApproval {
@@ -72,6 +75,7 @@ impl Function for SyncApproval {
             supersede: environment.parsed("SUPERSEDE_WAITING")?,
         };
         Ok(Self {
+            counts: EmbeddedMetrics::new(settings.model.as_str()),
             settings,
             registry: Registry::new(sdk),
             releases: Releases::new(sdk),
@@ -86,6 +90,7 @@ impl Function for SyncApproval {
             releases: &self.releases,
             endpoints: &self.endpoints,
             notices: &self.notices,
+            counts: &self.counts,
         };
         handle(&self.settings, &ports, event).await
     }
@@ -93,7 +98,7 @@ impl Function for SyncApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, S, E, N> {
+pub struct Ports<'a, R, S, E, N, C> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Start releases and rollbacks; see and answer what waits.
@@ -102,6 +107,8 @@ pub struct Ports<'a, R, S, E, N> {
     pub endpoints: &'a E,
     /// Tell people.
     pub notices: &'a N,
+    /// Count releases that end at their approval; measure how long it waited.
+    pub counts: &'a C,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,9 +133,9 @@ const SWEPT: SignedDuration = SignedDuration::from_hours(24);
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle<R, S, E, N>(
+pub async fn handle<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -136,6 +143,7 @@ where
     S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
     E: ReadEndpoints,
     N: Publish,
+    C: Count + Measure,
 {
     let event = Event::parse(event)?;
     match event.kind() {
@@ -163,9 +171,9 @@ where
 }
 
 /// A decision in the registry.
-async fn from_registry<R, S, E, N>(
+async fn from_registry<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     changed: &PackageChanged,
 ) -> Result<(), anyhow::Error>
 where
@@ -173,6 +181,7 @@ where
     S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
     E: ReadEndpoints,
     N: Publish,
+    C: Count + Measure,
 {
     let Ports { registry, releases, .. } = *ports;
     let arn = &changed.model_package_arn;
@@ -215,9 +224,9 @@ where
 
 /// Does what the registry asks for now that no release of the version is to be settled: releases what is approved, takes back what
 /// serves and is rejected.
-async fn follow<R, S, E, N>(
+async fn follow<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     package: &ModelPackage,
 ) -> Result<(), anyhow::Error>
 where
@@ -266,9 +275,9 @@ fn asks_for_release(package: &ModelPackage) -> Option<Option<ReleaseId>> {
 }
 
 /// The approval action of a release has ended.
-async fn from_pipeline<R, S, E, N>(
+async fn from_pipeline<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     release: &ReleaseId,
 ) -> Result<(), anyhow::Error>
 where
@@ -276,6 +285,7 @@ where
     S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
     E: ReadEndpoints,
     N: Publish,
+    C: Count + Measure,
 {
     log::release(release);
     let arn = ports.releases.package_of(&settings.release_pipeline, release).await?;
@@ -287,9 +297,9 @@ where
 }
 
 /// Looks at what waits, and at what was answered lately: of each version at its newest release.
-async fn sweep<R, S, E, N>(
+async fn sweep<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     now: Timestamp,
 ) -> Result<(), anyhow::Error>
 where
@@ -297,6 +307,7 @@ where
     S: StartReleases + StartRollbacks + ReadApprovals + ReadReleases + AnswerApprovals,
     E: ReadEndpoints,
     N: Publish,
+    C: Count + Measure,
 {
     let mut seen = BTreeSet::new();
     for (release, approval) in ports.releases.recent_approvals(&settings.release_pipeline).await? {
@@ -316,9 +327,9 @@ where
 }
 
 /// A version that serves was rejected: the one before it is brought back.
-async fn take_back_if_serving<R, S, E, N>(
+async fn take_back_if_serving<R, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, S, E, N>,
+    ports: &Ports<'_, R, S, E, N, C>,
     package: &ModelPackage,
 ) -> Result<(), anyhow::Error>
 where
@@ -338,10 +349,7 @@ where
         return Ok(());
     }
     let description = package.approval_description.as_deref().filter(|text| !text.is_empty());
-    let reason = format!(
-        "rejected in the model registry: {}",
-        description.unwrap_or("no reason given")
-    );
+    let reason = was_rejected(&format!(": {}", description.unwrap_or("no reason given")));
     let rollback = ports
         .releases
         .roll_back(&settings.rollback_pipeline, arn.version(), &release, &reason)

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::task::{Context as TaskContext, Waker};
 
 use serde_json::json;
-use signalbox_aws::memory::{OneEndpoint, Packages, ReleaseTrain, Topics};
+use signalbox_aws::memory::{OneEndpoint, Packages, ReleaseTrain, Tally, Topics};
 use signalbox_aws::releases::Waiting;
 use signalbox_model::decision::{Asked, Decided, TRAIN, vote, vote_key};
 use signalbox_model::endpoint::{Endpoint, Pending, Status};
@@ -38,6 +38,9 @@ const BACK: &str = "churn-v7-fedcba98";
 const CY: &str = "arn:aws:iam::123456789012:user/cy";
 const DEE: &str = "arn:aws:sts::123456789012:assumed-role/admin/dee";
 /// When the approval ended: ten minutes before the sweep.
+/// Since when the approval has waited, and what is measured of that.
+const SINCE: &str = "2026-03-01T11:40:00Z";
+const WAITED: [&str; 1] = ["ApprovalWait 600 s"];
 const ENDED: &str = "2026-03-01T11:50:00Z";
 
 fn time(text: &str) -> Timestamp {
@@ -57,6 +60,7 @@ fn release() -> ReleaseId {
 /// What became of the approval: an answer in the console, if it was answered.
 fn console(status: ActionStatus, summary: &str) -> Seen {
     Seen {
+        since: Some(time(SINCE)),
         status,
         summary: summary.to_owned(),
         identity: (!summary.is_empty()).then(|| DEE.to_owned()),
@@ -68,6 +72,7 @@ fn console(status: ActionStatus, summary: &str) -> Seen {
 fn train(status: ActionStatus, summary: &str) -> Seen {
     let session = "arn:aws:sts::123456789012:assumed-role/stack-role/churn-decide-approval";
     Seen {
+        since: Some(time(SINCE)),
         identity: Some(session.to_owned()),
         ..console(status, summary)
     }
@@ -89,6 +94,7 @@ struct World {
     releases: ReleaseTrain,
     endpoint: OneEndpoint,
     topics: Topics,
+    tally: Tally,
 }
 
 impl World {
@@ -108,6 +114,7 @@ impl World {
             releases: ReleaseTrain::default(),
             endpoint: OneEndpoint::default(),
             topics: Topics::default(),
+            tally: Tally::default(),
         };
         world.register(7);
         world
@@ -195,12 +202,13 @@ impl World {
         self.packages.get(&arn(7)).unwrap()
     }
 
-    fn ports(&self) -> Ports<'_, Packages, ReleaseTrain, OneEndpoint, Topics> {
+    fn ports(&self) -> Ports<'_, Packages, ReleaseTrain, OneEndpoint, Topics, Tally> {
         Ports {
             registry: &self.packages,
             releases: &self.releases,
             endpoints: &self.endpoint,
             notices: &self.topics,
+            counts: &self.tally,
         }
     }
 

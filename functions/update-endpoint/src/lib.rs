@@ -13,6 +13,7 @@ use signalbox_aws::alarms::{Alarms, ReadAlarms};
 use signalbox_aws::clock::{Clock, ServerClock};
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::configurations::{ClearConfigs, MakeConfigs, ReadConfigs, ReadTags};
+use signalbox_aws::counts::{Count, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{CreateEndpoints, Endpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
 use signalbox_aws::log;
@@ -47,14 +48,17 @@ pub struct UpdateEndpoint {
     rollbacks: Releases,
     scaling: AutoScaling,
     macs: Macs,
+    counts: EmbeddedMetrics,
     clock: ServerClock,
 }
 
 impl Function for UpdateEndpoint {
     fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
         let clock = ServerClock::default();
+        let settings = Settings::from_environment(environment)?;
         Ok(Self {
-            settings: Settings::from_environment(environment)?,
+            counts: EmbeddedMetrics::new(settings.model.as_str()),
+            settings,
             jobs: Jobs::new(sdk),
             registry: Registry::new(sdk),
             endpoints: Endpoints::with_clock(sdk, &clock),
@@ -99,6 +103,8 @@ pub trait Tools {
     type Scaling: ScaleVariants;
     /// Signs the link that takes a deployment back.
     type Macs: GenerateMac;
+    /// Counts and measures what happens.
+    type Counts: Count + Measure;
     /// Knows the time.
     type Clock: Clock;
 
@@ -117,6 +123,8 @@ pub trait Tools {
     /// The port.
     fn macs(&self) -> &Self::Macs;
     /// The port.
+    fn counts(&self) -> &Self::Counts;
+    /// The port.
     fn clock(&self) -> &Self::Clock;
 }
 
@@ -128,6 +136,7 @@ impl Tools for UpdateEndpoint {
     type Rollbacks = Releases;
     type Scaling = AutoScaling;
     type Macs = Macs;
+    type Counts = EmbeddedMetrics;
     type Clock = ServerClock;
 
     fn registry(&self) -> &Registry {
@@ -156,6 +165,10 @@ impl Tools for UpdateEndpoint {
 
     fn macs(&self) -> &Macs {
         &self.macs
+    }
+
+    fn counts(&self) -> &EmbeddedMetrics {
+        &self.counts
     }
 
     fn clock(&self) -> &ServerClock {

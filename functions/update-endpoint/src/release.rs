@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
 use signalbox_aws::configurations::{MakeConfigs, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, tag};
+use signalbox_aws::counts::{Count, Measure, PUSH_TO_SERVING, RELEASES, ROLLBACKS, TRIGGER_TO_SERVING};
 use signalbox_aws::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
@@ -17,13 +18,14 @@ use signalbox_model::capacity::{self, Fleet};
 use signalbox_model::decision::Decision;
 use signalbox_model::endpoint::Endpoint;
 use signalbox_model::happening::Shift;
+use signalbox_model::lineage::Trigger;
 use signalbox_model::mail::{self, TakeBack, TakenBack};
 use signalbox_model::names::ModelPackageArn;
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, Container, ModelPackage, Outcome, key, of_release};
 use signalbox_model::reconcile::{self, Progress, Step, Wanted};
 use signalbox_model::rollout::{self, Update};
-use signalbox_model::undo::{Claims, LINK_LIFETIME};
+use signalbox_model::undo::{Cause, Claims, LINK_LIFETIME, alarm_fired, was_rejected};
 
 use crate::{Tools, Work, clear};
 
@@ -502,10 +504,10 @@ impl<T: Tools> Release<'_, T> {
         let firing = alarms.iter().find(|alarm| alarm.firing);
         let firing = firing.map(|alarm| (alarm.name.as_str(), alarm.reason.as_str()));
         let fired = firing.or(self.package.alarm_of(id));
-        let fired = fired.map(|(alarm, saw)| format!("the alarm {alarm} fired as the version took over: {saw}"));
+        let fired = fired.map(|(alarm, saw)| alarm_fired(alarm, "as the version took over", saw));
         // An update can't be called off: who rejected the version meanwhile is heard now.
         let rejected = self.package.approval == ApprovalStatus::Rejected;
-        let rejected = rejected.then(|| "rejected in the model registry while it was deployed".to_owned());
+        let rejected = rejected.then(|| was_rejected(" while it was deployed"));
         if let Some(reason) = fired.or(rejected) {
             let rollback = tools
                 .rollbacks()
@@ -592,7 +594,25 @@ impl<T: Tools> Release<'_, T> {
         Err(Failure::configuration(format!("{reason}. {what_to_do}")))
     }
 
-    /// Tells and marks, once: told first, so that who dies in between tells again, but nobody stays untold. `metadata` is what else
+    /// Counts an end, before it is marked, and how long the way to it was.
+    fn count(&self, outcome: Outcome) {
+        let Work { tools, id, .. } = self.work;
+        let counts = tools.counts();
+        counts.one(&RELEASES, &[outcome.as_str()]);
+        match outcome {
+            Outcome::RolledBack => counts.one(&ROLLBACKS, &[Cause::Deployment.as_str()]),
+            Outcome::Deployed => {
+                if let Some((trigger, seconds)) = self.package.way(id, tools.clock().now()) {
+                    let push = trigger == Trigger::Push;
+                    let metric = if push { &PUSH_TO_SERVING } else { &TRIGGER_TO_SERVING };
+                    counts.seconds(metric, seconds);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells, counts and marks, once: told first, so that who dies in between tells again, but nobody stays untold. `metadata` is what else
     /// is to be kept of the end.
     async fn end(
         &self,
@@ -607,6 +627,7 @@ impl<T: Tools> Release<'_, T> {
             return Ok(());
         }
         self.work.tell(notice).await?;
+        self.count(outcome);
         metadata.extend([
             (key::OUTCOME.to_owned(), outcome.as_str().to_owned()),
             (key::REASON.to_owned(), reason.to_owned()),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
 use signalbox_aws::configurations::{MakeConfigs, NewConfig, ReadConfigs, ReadTags, tag};
+use signalbox_aws::counts::{Count, RELEASES, ROLLBACKS};
 use signalbox_aws::endpoints::{ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::job::{Answer, Failure};
@@ -20,7 +21,7 @@ use signalbox_model::names::ModelPackageArn;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::reconcile::{self, Progress, Step, Wanted};
 use signalbox_model::rollout;
-use signalbox_model::undo::Undoes;
+use signalbox_model::undo::{Cause, Undoes};
 
 use crate::{Tools, Work};
 
@@ -401,9 +402,11 @@ async fn mark<T: Tools>(
         endpoint_url: &endpoint_url,
         log_url: &log_url,
     };
-    // Told first and marked then: who dies in between tells again, but nobody stays untold.
+    // Told and counted first and marked then: who dies in between tells again, but nobody stays untold.
     work.tell(&mail::rolled_back(&settings.model, arn.version(), &back))
         .await?;
+    tools.counts().one(&RELEASES, &[Outcome::RolledBack.as_str()]);
+    tools.counts().one(&ROLLBACKS, &[Cause::of(reason).as_str()]);
     let mut metadata = BTreeMap::from([
         (key::OUTCOME.to_owned(), Outcome::RolledBack.as_str().to_owned()),
         (key::REASON.to_owned(), reason.to_owned()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use signalbox_aws::configurations::{Changes, NewConfig, tag};
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::memory::{
-    JobAnswers, OneEndpoint, OneKey, Packages, ReleaseTrain, ScaledVariants, SomeAlarms, Topics,
+    JobAnswers, OneEndpoint, OneKey, Packages, ReleaseTrain, ScaledVariants, SomeAlarms, Tally, Topics,
 };
 use signalbox_model::capacity::{Capacity, Scaling};
 use signalbox_model::endpoint::{Endpoint, Pending, Status};
@@ -111,6 +111,7 @@ struct World {
     voice: Voice,
     releases: ReleaseTrain,
     scaling: ScaledVariants,
+    tally: Tally,
     now: Timestamp,
 }
 
@@ -122,6 +123,7 @@ impl Tools for World {
     type Rollbacks = ReleaseTrain;
     type Scaling = ScaledVariants;
     type Macs = OneKey;
+    type Counts = Tally;
     type Clock = Timestamp;
 
     fn registry(&self) -> &Packages {
@@ -150,6 +152,10 @@ impl Tools for World {
 
     fn macs(&self) -> &OneKey {
         &OneKey
+    }
+
+    fn counts(&self) -> &Tally {
+        &self.tally
     }
 
     fn clock(&self) -> &Timestamp {
@@ -201,6 +207,7 @@ impl World {
             voice: Voice::default(),
             releases: ReleaseTrain::default(),
             scaling: ScaledVariants::default(),
+            tally: Tally::default(),
             now: time(NOW),
         };
         let metadata = [

@@ -14,6 +14,7 @@
 //! | [`pull_requests`] | read pull requests, and say something on them |
 //! | [`training`] | define, start and read SageMaker pipelines |
 //! | [`releases`] | start the release and the rollback pipeline; read and answer an approval |
+//! | [`executions`] | see when an execution of CodePipeline began |
 //! | [`evidence`] | gather what a decision about a version rests on |
 //! | [`deployments`] | read what CodeDeploy deploys, and answer its hooks |
 //! | [`versions`] | invoke a version of a function |
@@ -45,6 +46,7 @@ pub mod dry_run;
 pub mod endpoints;
 pub mod error;
 pub mod evidence;
+pub mod executions;
 pub mod job;
 pub mod log;
 pub mod macs;

@@ -20,8 +20,9 @@ use signalbox_model::notice::Notice;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, metadata_value};
 
 use crate::commits::{Commit, ReadChanges, ReadCommits};
-use crate::counts::Count;
+use crate::counts::{Count, Measure, Metric};
 use crate::error::{AwsError, ErrorKind};
+use crate::executions::ReadExecutions;
 use crate::job::{Answer, AnswerJobs, Failure};
 use crate::macs::{GenerateMac, VerifyMac};
 use crate::notices::Publish;
@@ -258,16 +259,23 @@ impl ListObjects for Objects {
 pub struct Tally(Mutex<Vec<String>>);
 
 impl Tally {
-    /// What was counted so far: `METRIC Dimension=value …`.
+    /// What was counted and measured so far: `METRIC Dimension=value …`, and `METRIC 60 s`.
     pub fn counted(&self) -> Vec<String> {
         lock(&self.0).clone()
     }
 }
 
 impl Count for Tally {
-    fn one(&self, metric: &'static str, dimensions: &[(&'static str, &str)]) {
-        let dimensions = dimensions.iter().map(|(name, value)| format!(" {name}={value}"));
-        lock(&self.0).push(metric.to_owned() + &dimensions.collect::<String>());
+    fn one(&self, metric: &Metric, values: &[&str]) {
+        let dimensions = metric.dimensions.iter().zip(values);
+        let dimensions = dimensions.map(|(name, value)| format!(" {name}={value}"));
+        lock(&self.0).push(metric.name.to_owned() + &dimensions.collect::<String>());
+    }
+}
+
+impl Measure for Tally {
+    fn seconds(&self, metric: &Metric, seconds: u64) {
+        lock(&self.0).push(format!("{} {seconds} s", metric.name));
     }
 }
 
@@ -314,6 +322,18 @@ impl ReadChanges for SameChanges {
         pause().await;
         let refused = |kind| AwsError::new("codecommit:GetDifferences", kind, "Refused", "refused");
         self.0.clone().map_err(refused)
+    }
+}
+
+/// Twin of [`Executions`](crate::executions::Executions): every execution began at that time, or when is not known, or a failure.
+#[derive(Debug, Clone)]
+pub struct AllBegan(pub Result<Option<Timestamp>, ErrorKind>);
+
+impl ReadExecutions for AllBegan {
+    async fn began(&self, _pipeline: &str, _execution: &str) -> Result<Option<Timestamp>, AwsError> {
+        pause().await;
+        let refused = |kind| AwsError::new("codepipeline:ListActionExecutions", kind, "Refused", "refused");
+        self.0.map_err(refused)
     }
 }
 

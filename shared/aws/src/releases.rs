@@ -70,13 +70,39 @@ impl std::fmt::Debug for Waiting {
     }
 }
 
+/// The release pipeline as it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The approval that waits, if one does.
+    pub waiting: Option<Waiting>,
+    /// When the release that is under way has last moved: of several the one that has stood longest. Nothing where none is.
+    pub moved: Option<Timestamp>,
+}
+
+impl Standing {
+    /// For how many seconds the release that is under way has not moved; zero where none is.
+    #[must_use]
+    pub fn idle_seconds(&self, now: Timestamp) -> u64 {
+        let idle = self.moved.map(|moved| now.duration_since(moved).as_secs());
+        idle.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
+    }
+}
+
 /// Lets one see what waits.
 pub trait ReadApprovals: Send + Sync {
+    /// The pipeline as it stands, in one call.
+    ///
+    /// # Errors
+    /// Whatever CodePipeline says.
+    fn standing(&self, pipeline: &str) -> impl Future<Output = Result<Standing, AwsError>> + Send;
+
     /// The execution that stands in the approval stage, and the approval's token, if one waits.
     ///
     /// # Errors
     /// Whatever CodePipeline says.
-    fn waiting(&self, pipeline: &str) -> impl Future<Output = Result<Option<Waiting>, AwsError>> + Send;
+    fn waiting(&self, pipeline: &str) -> impl Future<Output = Result<Option<Waiting>, AwsError>> + Send {
+        async move { Ok(self.standing(pipeline).await?.waiting) }
+    }
 }
 
 /// Lets one see whether a decision is still to come.
@@ -209,31 +235,52 @@ impl Releases {
 }
 
 impl ReadApprovals for Releases {
-    async fn waiting(&self, pipeline: &str) -> Result<Option<Waiting>, AwsError> {
+    async fn standing(&self, pipeline: &str) -> Result<Standing, AwsError> {
         let answer = self.0.get_pipeline_state().name(pipeline).send().await;
         let answer = answer.map_err(|error| AwsError::of("codepipeline:GetPipelineState", &error))?;
-        let stage = answer
-            .stage_states()
-            .iter()
-            .find(|stage| stage.stage_name() == Some(APPROVAL));
-        let Some(stage) = stage else { return Ok(None) };
-        let action = stage
-            .action_states()
-            .iter()
-            .find(|action| action.action_name() == Some(APPROVAL));
-        let latest = action.and_then(|action| action.latest_execution());
-        let waits = latest.filter(|latest| latest.status() == Some(&ActionExecutionStatus::InProgress));
-        let token = waits.and_then(|latest| latest.token());
-        let release = stage
-            .latest_execution()
-            .and_then(|latest| latest.pipeline_execution_id().parse().ok());
-        let since = waits.and_then(|latest| latest.last_status_change()).and_then(timestamp);
-        Ok(release.zip(token).map(|(release, token)| Waiting {
-            release,
-            token: token.to_owned(),
-            since,
-        }))
+        let stages = answer.stage_states();
+        Ok(Standing {
+            waiting: waiting(stages),
+            moved: moved(stages),
+        })
     }
+}
+
+fn waiting(stages: &[StageState]) -> Option<Waiting> {
+    let stage = stages.iter().find(|stage| stage.stage_name() == Some(APPROVAL))?;
+    let mut actions = stage.action_states().iter();
+    let action = actions.find(|action| action.action_name() == Some(APPROVAL))?;
+    let latest = action.latest_execution()?;
+    if latest.status() != Some(&ActionExecutionStatus::InProgress) {
+        return None;
+    }
+    Some(Waiting {
+        release: stage.latest_execution()?.pipeline_execution_id().parse().ok()?,
+        token: latest.token()?.to_owned(),
+        since: latest.last_status_change().and_then(timestamp),
+    })
+}
+
+/// A release is under way while a stage of it is in progress, and has moved when an action of any stage of it has.
+fn moved(stages: &[StageState]) -> Option<Timestamp> {
+    let latest = |stage: &StageState| {
+        let latest = stage.latest_execution()?;
+        Some((latest.pipeline_execution_id().to_owned(), latest.status().clone()))
+    };
+    let under_way = stages
+        .iter()
+        .filter_map(latest)
+        .filter(|(_, status)| *status == StageExecutionStatus::InProgress);
+    let changed = |release: &str| {
+        let mine = stages
+            .iter()
+            .filter(|stage| latest(stage).is_some_and(|(of, _)| of == release));
+        let actions = mine.flat_map(|stage| stage.action_states());
+        actions
+            .filter_map(|action| timestamp(action.latest_execution()?.last_status_change()?))
+            .max()
+    };
+    under_way.filter_map(|(release, _)| changed(&release)).min()
 }
 
 impl ReadUndecided for Releases {
@@ -319,6 +366,7 @@ fn seen(action: &ActionExecutionDetail) -> Option<(ReleaseId, Seen)> {
         status,
         summary: summary.unwrap_or_default().to_owned(),
         identity: action.updated_by().map(str::to_owned),
+        since: action.start_time().and_then(timestamp),
         at: action.last_update_time().and_then(timestamp)?,
     };
     Some((action.pipeline_execution_id()?.parse().ok()?, seen))

@@ -197,6 +197,9 @@ impl Asked {
 /// Who decided where nobody did: a release expired, was stopped, made way or was rolled back.
 pub const TRAIN: &str = "the release train";
 
+/// Who decided where nobody is asked: what has passed the gate is approved.
+pub const AUTOMATIC: &str = "the automatic policy";
+
 /// The functions that answer approvals and write decisions, in their own or in others' names.
 const SPEAKERS: [&str; 5] = [
     "decide-approval",

@@ -91,6 +91,9 @@ pub struct Lineage {
     /// The CodePipeline execution that started the training, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codepipeline_execution: Option<String>,
+    /// When the push was seen that the commit came with. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<Timestamp>,
     /// Where the training data is read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -127,6 +130,7 @@ impl Lineage {
             author: None,
             message: None,
             codepipeline_execution: None,
+            pushed: None,
             data: None,
             version: None,
             window: None,
@@ -135,6 +139,15 @@ impl Lineage {
             handled: false,
             trained: false,
             told: None,
+        }
+    }
+
+    /// When what made the training start happened: the push, or what asked for a training without one.
+    #[must_use]
+    pub fn triggered_at(&self) -> Option<Timestamp> {
+        match self.trigger {
+            Trigger::Push => self.pushed,
+            _ => self.window.map(|window| window.until),
         }
     }
 
@@ -194,6 +207,32 @@ mod tests {
         );
         lineage.evidence.insert("newObjects".into(), "12".into());
         assert_eq!(Lineage::from_description(Some(&lineage.to_description())), lineage);
+    }
+
+    #[test]
+    fn it_began_with_the_push_or_with_what_asked() {
+        let (pushed, until) = ("2026-03-02T09:00:00Z", "2026-03-02T12:00:00Z");
+        let window = format!(r#""window":{{"until":"{until}"}}"#);
+        for (description, expected) in [
+            (format!(r#"{{"trigger":"push","pushed":"{pushed}"}}"#), Some(pushed)),
+            // As it was written before the push's time was.
+            (r#"{"trigger":"push","commit":"0f3c"}"#.to_owned(), None),
+            (
+                format!(r#"{{"trigger":"data","pushed":"{pushed}",{window}}}"#),
+                Some(until),
+            ),
+            (format!(r#"{{"trigger":"drift",{window}}}"#), Some(until)),
+            (r#"{"trigger":"schedule"}"#.to_owned(), None),
+            ("by hand".to_owned(), None),
+        ] {
+            let lineage = Lineage::from_description(Some(&description));
+            assert_eq!(
+                lineage.triggered_at().map(|at| at.to_string()).as_deref(),
+                expected,
+                "{description}"
+            );
+            assert_eq!(Lineage::from_description(Some(&lineage.to_description())), lineage);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod key {
     pub const COMMIT: &str = "signalbox:commit";
     /// How long its training took, in seconds.
     pub const TRAINED_SECONDS: &str = "signalbox:trained-seconds";
+    /// When what made the training start happened, as an RFC 3339 time; written where it is known.
+    pub const TRIGGERED_AT: &str = "signalbox:triggered-at";
     /// The verdict of the gate, in words.
     pub const GATE: &str = "signalbox:gate";
     /// What became of the version's last release: an [`Outcome`](super::Outcome) as text.
@@ -225,6 +227,20 @@ impl ModelPackage {
             .is_some_and(|verdict| verdict.starts_with("held"))
     }
 
+    /// By what, and how many seconds before `now`, it began that the version comes to serve by this release: the way of a push, or
+    /// of a training without one. Nothing where the version had a release before, which has waited for somebody to want another, or
+    /// where the beginning is not known.
+    #[must_use]
+    pub fn way(&self, release: &ReleaseId, now: Timestamp) -> Option<(Trigger, u64)> {
+        let before = self.metadata.get(key::RELEASE);
+        if before.is_some_and(|before| before != release.as_str()) {
+            return None;
+        }
+        let began: Timestamp = self.metadata.get(key::TRIGGERED_AT)?.parse().ok()?;
+        let seconds = u64::try_from(now.duration_since(began).as_secs()).ok()?;
+        Some((self.lineage().trigger, seconds))
+    }
+
     /// Whether the version has served production traffic through a whole release.
     #[must_use]
     pub fn was_deployed(&self) -> bool {
@@ -390,6 +406,29 @@ mod tests {
         }
         let untold = package(&[(key::RELEASE, mine.as_str()), (key::DEPLOYED_AT, at)]);
         assert_eq!(untold.deployed_at(&mine), None);
+    }
+
+    #[test]
+    fn the_way_is_that_of_the_first_release() {
+        let (mine, another) = (release("01234567"), release("11234567"));
+        let now = "2026-03-01T12:45:00Z".parse().unwrap();
+        let (push, data) = ((key::TRIGGER, "push"), (key::TRIGGER, "data"));
+        let began = (key::TRIGGERED_AT, "2026-03-01T12:00:00Z");
+        for (metadata, expected) in [
+            (vec![push, began], Some((Trigger::Push, 2700))),
+            (vec![data, began], Some((Trigger::Data, 2700))),
+            // Its stage was retried.
+            (
+                vec![push, began, (key::RELEASE, mine.as_str())],
+                Some((Trigger::Push, 2700)),
+            ),
+            (vec![push, began, (key::RELEASE, another.as_str())], None),
+            (vec![push], None),
+            (vec![push, (key::TRIGGERED_AT, "yesterday")], None),
+            (vec![push, (key::TRIGGERED_AT, "2026-03-01T13:00:00Z")], None),
+        ] {
+            assert_eq!(package(&metadata).way(&mine, now), expected, "{metadata:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use jiff::Timestamp;
 
-use crate::decision::{Decided, Decision, TRAIN, is_train, person};
+use crate::decision::{AUTOMATIC, Decided, Decision, TRAIN, is_train, person};
 use crate::names::{ModelName, ReleaseId};
 use crate::package::{ModelPackage, Outcome};
 
@@ -51,6 +51,8 @@ pub struct Seen {
     pub summary: String,
     /// The ARN of the one who answered, where CodePipeline tells.
     pub identity: Option<String>,
+    /// Since when it waits or has waited, where CodePipeline tells.
+    pub since: Option<Timestamp>,
     /// When it came to be so.
     pub at: Timestamp,
 }
@@ -191,6 +193,17 @@ impl Ending {
             Self::Stopped { .. } => "the release was stopped in CodePipeline".to_owned(),
         }
     }
+}
+
+/// How many seconds the approval of a release has waited for the decision of a person. Nothing where nobody has waited: it was decided
+/// before, or by the automatic policy.
+#[must_use]
+pub fn waited(since: Option<Timestamp>, decided: &Decided, ended: Option<Timestamp>) -> Option<u64> {
+    if matches!(decided.by.as_str(), AUTOMATIC | TRAIN) {
+        return None;
+    }
+    let waited = decided.at.or(ended)?.duration_since(since?);
+    u64::try_from(waited.as_secs()).ok().filter(|_| !waited.is_negative())
 }
 
 /// The words with which the train rejects an older candidate.

@@ -59,6 +59,60 @@ impl fmt::Display for Undoes {
     }
 }
 
+/// What a version is taken back for, by the reason that is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// An alarm fired after it was deployed, or as it took over.
+    Alarm,
+    /// It was rejected in the model registry while it served.
+    Rejected,
+    /// Somebody wanted it, by the link in a mail or by the pipeline.
+    Person,
+    /// SageMaker took it back itself, while it was deployed.
+    Deployment,
+}
+
+/// How the reasons begin that the train gives.
+const ALARM: &str = "the alarm ";
+const REJECTED: &str = "rejected in the model registry";
+
+impl Cause {
+    /// Reads the reason of a rollback. What the train has not written, a person has.
+    #[must_use]
+    pub fn of(reason: &str) -> Self {
+        if reason.starts_with(ALARM) {
+            Self::Alarm
+        } else if reason.starts_with(REJECTED) {
+            Self::Rejected
+        } else {
+            Self::Person
+        }
+    }
+
+    /// The word that stands for it in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alarm => "alarm",
+            Self::Rejected => "rejected",
+            Self::Person => "person",
+            Self::Deployment => "deployment",
+        }
+    }
+}
+
+/// The reason to take a version back for which an alarm fired, and what it saw.
+#[must_use]
+pub fn alarm_fired(alarm: &str, when: &str, saw: &str) -> String {
+    format!("{ALARM}{alarm} fired {when}: {saw}")
+}
+
+/// The reason to take a version back that was rejected in the registry; `more` is how it goes on.
+#[must_use]
+pub fn was_rejected(more: &str) -> String {
+    format!("{REJECTED}{more}")
+}
+
 /// A reason as it can be put into a pipeline variable that stands inside JSON: one line, without what JSON escapes.
 #[must_use]
 pub fn reason_variable(reason: &str) -> String {
@@ -203,6 +257,29 @@ mod tests {
             ("seven", None),
         ] {
             assert_eq!(text.parse::<Undoes>().ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn causes_are_read_from_what_the_train_writes() {
+        let long = "0.25 was greater than the threshold ".repeat(20);
+        for (reason, expected) in [
+            (alarm_fired("churn-5xx", "after the deployment", &long), Cause::Alarm),
+            (
+                alarm_fired("churn-\"5xx\"", "as the version took over", "0.3"),
+                Cause::Alarm,
+            ),
+            (was_rejected(": wrong prices"), Cause::Rejected),
+            (was_rejected(" while it was deployed"), Cause::Rejected),
+            (
+                "by the link in the mail about its deployment: the alarm churn-5xx fired".to_owned(),
+                Cause::Person,
+            ),
+            ("a person asked for it".to_owned(), Cause::Person),
+            (String::new(), Cause::Person),
+        ] {
+            // As it comes back from the pipeline.
+            assert_eq!(Cause::of(&reason_variable(&reason)), expected, "{reason}");
         }
     }
 

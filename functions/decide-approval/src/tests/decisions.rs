@@ -39,6 +39,7 @@ async fn a_decision_reaches_pipeline_and_registry() {
                 _ => (Decision::Reject, "churn v7 is rejected"),
             };
             assert_eq!(package.decision_of(&release()), Some(decision));
+            assert_eq!(world.tally.counted(), ["ApprovalWait 2143 s"]);
             assert_eq!(package.outcome(), None, "how a release ends is for others to mark");
             contains(&html, &[title, ADA, "12:20"]);
             assert!(!html.contains(IN_VAIN));

@@ -34,6 +34,8 @@ async fn an_approval_in_the_pipeline_reaches_the_registry() {
         assert_eq!(package.metadata[key::DECIDED_AT], ENDED);
         assert_eq!(package.decision_of(&release()), Some(Decision::Approve));
         assert!(world.notices().is_empty() && package.outcome().is_none());
+        // Measured where it is marked, once; the release has not ended.
+        assert_eq!(world.tally.counted(), WAITED);
         // The registry's event that follows from it changes nothing.
         let before = world.state();
         world.handle_twice(APPROVED).await;
@@ -47,6 +49,8 @@ async fn what_the_page_has_written_is_left_as_it_is() {
     let world = World::ended(train(ActionStatus::Succeeded, &approved.description()));
     world.record(&approved);
     let before = world.state();
+    // The page has measured it.
+    assert_eq!(world.tally.counted(), [""; 0]);
     for event in [ACTION_SUCCEEDED, APPROVED, SWEEP] {
         world.handle_twice(event).await;
         assert_eq!(world.state(), before);
@@ -143,6 +147,15 @@ async fn every_other_end_is_told_once_and_marked() {
             world.handle_twice(event).await;
             assert_eq!(world.state(), before, "{reason}");
         }
+        // Counted once, and measured where a person was waited for.
+        let by_person = reason.starts_with("rejected by") && !reason.contains(TRAIN);
+        let waited = WAITED.iter().filter(|_| by_person).map(|waited| (*waited).to_owned());
+        let ended = format!("Releases Outcome={}", outcome.as_str());
+        assert_eq!(
+            world.tally.counted(),
+            waited.chain([ended]).collect::<Vec<_>>(),
+            "{reason}"
+        );
     }
 }
 

@@ -131,6 +131,8 @@ async fn a_rollback_fails_the_action_and_says_all_that_is_known() {
         contains(&second.message, &["churn-v7 was taken back: rolled back", failure_kept]);
         let notices = world.notices();
         assert_eq!(notices.len(), 1, "{notices:?}");
+        let counted = ["Releases Outcome=rolled-back", "Rollbacks Cause=deployment"];
+        assert_eq!(world.tally.counted(), counted, "once");
         contains(&notices[0], told);
         contains(
             &notices[0],
@@ -155,6 +157,12 @@ async fn who_died_while_a_rollback_was_told_tells_it_at_the_next_try() {
         let over = world.handle_and_die(calls, CONTINUATION);
         failure(world.handle(CONTINUATION).await);
         assert_eq!(world.outcome(7), Some(Outcome::RolledBack));
+        let counted = world.tally.counted();
+        let counted = counted.iter().filter(|counted| counted.starts_with("Releases")).count();
+        assert!(
+            (1..=2).contains(&counted),
+            "never lost, and once more at most: {counted}"
+        );
         let told = world.subjects();
         assert!(
             !told.is_empty() && told.len() <= 2 && told.iter().all(|subject| subject == "v7 rolled back"),

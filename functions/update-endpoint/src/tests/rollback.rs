@@ -93,6 +93,8 @@ async fn the_last_good_version_serves_again_and_the_bad_one_is_marked() {
         assert_eq!(external_id.as_deref(), Some(BACK));
         assert_eq!(variables["EndpointConfigName"], BACK);
     }
+    let counted = ["Releases Outcome=rolled-back", "Rollbacks Cause=alarm"];
+    assert_eq!(world.tally.counted(), counted, "once");
     let package = world.package(7);
     assert_eq!(
         (package.outcome(), package.approval),
@@ -143,6 +145,10 @@ async fn a_persons_reason_names_no_alarm() {
     world.set(Status::InService, BACK, None);
     done(world.handle(&again(&event, &token)).await);
     contains(&world.notices()[1], &["Alarm: none was named", "Reason: wrong prices"]);
+    assert_eq!(
+        world.tally.counted(),
+        ["Releases Outcome=rolled-back", "Rollbacks Cause=person"]
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use signalbox_model::settle::{ActionStatus, Seen};
 use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
 use crate::releases::{
-    AnswerApprovals, ReadApprovals, ReadReleases, ReadUndecided, StartReleases, StartRollbacks, Waiting,
+    AnswerApprovals, ReadApprovals, ReadReleases, ReadUndecided, Standing, StartReleases, StartRollbacks, Waiting,
 };
 
 /// Twin of [`Releases`](crate::releases::Releases).
@@ -40,7 +40,8 @@ impl ReleaseTrain {
     pub fn end(&self, seen: Seen) {
         let mut state = lock(&self.0);
         if let Some(waiting) = state.waiting.take() {
-            state.ended.push((waiting.release, seen));
+            let since = seen.since.or(waiting.since);
+            state.ended.push((waiting.release, Seen { since, ..seen }));
         }
     }
 
@@ -50,6 +51,7 @@ impl ReleaseTrain {
             status: ActionStatus::Failed,
             summary: String::new(),
             identity: None,
+            since: None,
             at,
         });
     }
@@ -120,9 +122,13 @@ impl ReadUndecided for ReleaseTrain {
 }
 
 impl ReadApprovals for ReleaseTrain {
-    async fn waiting(&self, _pipeline: &str) -> Result<Option<Waiting>, AwsError> {
+    async fn standing(&self, _pipeline: &str) -> Result<Standing, AwsError> {
         pause().await;
-        Ok(lock(&self.0).waiting.clone())
+        let waiting = lock(&self.0).waiting.clone();
+        Ok(Standing {
+            moved: waiting.as_ref().and_then(|waiting| waiting.since),
+            waiting,
+        })
     }
 }
 
@@ -156,6 +162,7 @@ fn in_progress(waiting: &Waiting) -> Seen {
         status: ActionStatus::InProgress,
         summary: String::new(),
         identity: None,
+        since: waiting.since,
         at: waiting.since.unwrap_or(Timestamp::UNIX_EPOCH),
     }
 }

@@ -194,6 +194,70 @@ async fn what_waits_is_the_release_in_the_approval_stage() {
     }
 }
 
+#[tokio::test]
+async fn a_release_under_way_has_moved_when_any_of_its_actions_has() {
+    let stage = |name: &str, release: &str, status: &str, changes: &[f64]| {
+        let action =
+            |change: &f64| json!({"actionName": "A", "latestExecution": {"lastStatusChange": SECONDS + change}});
+        json!({"stageName": name, "latestExecution": {"pipelineExecutionId": release, "status": status},
+            "actionStates": changes.iter().map(action).collect::<Vec<_>>()})
+    };
+    let source = |release| stage("Source", release, "Succeeded", &[60.0]);
+    for (case, stages, expected) in [
+        (
+            "waits",
+            vec![source(RELEASE), stage("Approve", RELEASE, "InProgress", &[300.0])],
+            Some(300),
+        ),
+        // Its stage has begun, and its action has not.
+        (
+            "between two actions",
+            vec![source(RELEASE), stage("Approve", RELEASE, "InProgress", &[])],
+            Some(60),
+        ),
+        (
+            "of two actions the newer",
+            vec![stage("Approve", RELEASE, "InProgress", &[9.0, 7.0])],
+            Some(9),
+        ),
+        (
+            "of two releases the one that has stood longer",
+            vec![
+                source(EARLIER),
+                stage("Approve", EARLIER, "InProgress", &[300.0]),
+                stage("Deploy", RELEASE, "InProgress", &[120.0]),
+            ],
+            Some(120),
+        ),
+        (
+            "what has ended is not under way",
+            vec![
+                source(RELEASE),
+                stage("Approve", RELEASE, "Succeeded", &[300.0]),
+                stage("Deploy", RELEASE, "Failed", &[400.0]),
+            ],
+            None,
+        ),
+        (
+            "nobody says when",
+            vec![stage("Approve", RELEASE, "InProgress", &[])],
+            None,
+        ),
+        ("never ran", vec![json!({"stageName": "Source"})], None),
+        ("nothing", vec![], None),
+    ] {
+        let recorded = Recorded::new([output(json!({"stageStates": stages}))]);
+        let standing = Releases::new(&recorded.sdk()).standing("train").await.unwrap();
+        let after = standing.moved.map(|moved| moved.duration_since(time()).as_secs());
+        assert_eq!(after, expected, "{case}");
+        recorded.requests();
+        let now = time() + jiff::SignedDuration::from_secs(1000);
+        let idle = expected.map_or(0, |expected| 1000 - expected.unsigned_abs());
+        assert_eq!(standing.idle_seconds(now), idle, "{case}");
+        assert_eq!(standing.idle_seconds(time()), 0, "{case}: a clock that is behind");
+    }
+}
+
 #[test]
 fn what_waits_hides_its_token() {
     let debug = format!("{:?}", waits(Some(time())));
@@ -314,6 +378,7 @@ async fn an_approval_is_seen_with_who_answered_it_and_when() {
             status,
             summary: summary.to_owned(),
             identity: identity.map(str::to_owned),
+            since: Some(time() - jiff::SignedDuration::from_mins(1)),
             at: time(),
         })
     };
@@ -394,6 +459,7 @@ async fn the_newest_approvals_are_listed_in_one_page() {
         status,
         summary: String::new(),
         identity: None,
+        since: Some(time() - jiff::SignedDuration::from_mins(1)),
         at,
     };
     let before = time() - jiff::SignedDuration::from_mins(10);

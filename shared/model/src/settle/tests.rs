@@ -294,6 +294,7 @@ fn as_many_approvals_are_counted_as_are_needed() {
 #[test]
 fn the_pipelines_answer_says_who() {
     let seen = |status, summary: &str, identity: Option<&str>| Seen {
+        since: None,
         status,
         summary: summary.to_owned(),
         identity: identity.map(str::to_owned),
@@ -338,5 +339,32 @@ fn the_pipelines_answer_says_who() {
             Approval::Stopped { .. } => "stopped".to_owned(),
         };
         assert_eq!(read, expected, "{seen:?}");
+    }
+}
+
+#[test]
+fn who_has_waited_has_waited_for_a_person() {
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    let (since, later) = ("2026-03-01T12:00:00Z", "2026-03-01T12:05:00Z");
+    for (since, by, at, ended, expected) in [
+        (Some(since), "ada", Some(later), None, Some(300)),
+        (Some(since), "ada", Some(later), Some("2026-03-01T13:00:00Z"), Some(300)),
+        (Some(since), "ada", None, Some(later), Some(300)),
+        (Some(since), "ada", Some(since), None, Some(0)),
+        // Decided before the approval was asked for, and when it was is not known.
+        (Some(later), "ada", Some(since), None, None),
+        (Some(since), "ada", None, None, None),
+        (None, "ada", Some(later), None, None),
+        (Some(since), AUTOMATIC, Some(later), None, None),
+        (Some(since), TRAIN, Some(later), None, None),
+    ] {
+        let decided = Decided {
+            decision: Decision::Approve,
+            by: by.to_owned(),
+            at: at.map(time),
+            comment: String::new(),
+        };
+        let waited = waited(since.map(time), &decided, ended.map(time));
+        assert_eq!(waited, expected, "{since:?} {decided:?} {ended:?}");
     }
 }
