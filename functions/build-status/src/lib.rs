@@ -76,7 +76,7 @@ impl Function for BuildStatus {
             settings,
             builds: Builds::new(sdk),
             pull_requests: PullRequests::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
         })
     }
 

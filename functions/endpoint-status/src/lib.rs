@@ -74,7 +74,7 @@ impl Function for EndpointStatus {
             endpoints: Endpoints::new(sdk),
             alarms: Alarms::new(sdk),
             rollbacks: Releases::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
         })
     }
 

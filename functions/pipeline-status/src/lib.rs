@@ -90,7 +90,7 @@ impl Function for PipelineStatus {
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
         })
     }
 

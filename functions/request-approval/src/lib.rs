@@ -112,7 +112,7 @@ impl Function for RequestApproval {
             releases: Releases::new(sdk),
             trainings: Pipelines::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
-            topics: Sns::new(sdk),
+            topics: Sns::new(environment, sdk)?,
         })
     }
 

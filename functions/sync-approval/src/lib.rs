@@ -80,7 +80,7 @@ impl Function for SyncApproval {
             registry: Registry::new(sdk),
             releases: Releases::new(sdk),
             endpoints: Endpoints::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
         })
     }
 

@@ -63,7 +63,7 @@ impl Function for UpdateEndpoint {
             registry: Registry::new(sdk),
             endpoints: Endpoints::with_clock(sdk, &clock),
             alarms: Alarms::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
             rollbacks: Releases::new(sdk),
             scaling: AutoScaling::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),

@@ -1,5 +1,9 @@
 //! A message to people, fit for SNS.
 
+use crate::names::ModelName;
+
+pub mod chat;
+
 /// The longest subject that SNS takes, in characters.
 pub const SUBJECT_CHARS_MAX: usize = 99;
 /// The longest message that SNS takes, in bytes.
@@ -10,6 +14,10 @@ pub const BODY_BYTES_MAX: usize = 262_144;
 pub struct Notice {
     subject: String,
     body: String,
+    /// What of the body everybody may read, where that is not all of it.
+    shared: Option<String>,
+    /// What it is about: what is about the same belongs together.
+    thread: Option<String>,
 }
 
 impl Notice {
@@ -29,7 +37,38 @@ impl Notice {
         }
         let mut body = body.into();
         body.truncate(body.floor_char_boundary(BODY_BYTES_MAX));
-        Self { subject, body }
+        Self {
+            subject,
+            body,
+            shared: None,
+            thread: None,
+        }
+    }
+
+    /// The same, where its recipients read the body, and others, in a chat channel, only that.
+    #[must_use]
+    pub fn shared_as(mut self, shared: impl Into<String>) -> Self {
+        self.shared = Some(shared.into());
+        self
+    }
+
+    /// The same, about a version: all that is about it is one thread in a chat.
+    #[must_use]
+    pub fn about(mut self, model: &ModelName, version: u32) -> Self {
+        self.thread = Some(format!("{model}-v{version}"));
+        self
+    }
+
+    /// What everybody may read of the text.
+    #[must_use]
+    pub fn shared(&self) -> &str {
+        self.shared.as_deref().unwrap_or(&self.body)
+    }
+
+    /// What it is about, by a name that is the same for all that is about it.
+    #[must_use]
+    pub fn thread(&self) -> Option<&str> {
+        self.thread.as_deref()
     }
 
     /// The subject line.

@@ -13,7 +13,7 @@ fn attributes(attributes: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[tokio::test]
 async fn a_notice_is_published_with_its_attributes() {
     let recorded = Recorded::new([text(PUBLISHED), text(PUBLISHED)]);
-    let sns = Sns::new(&recorded.sdk());
+    let sns = Sns::new(&Environment::default(), &recorded.sdk()).unwrap();
     let notice = Notice::new("churn v7 waits – approve it", "Two lines:\n50 % & more.");
     sns.publish(TOPIC, &notice, &attributes(&[("model", "churn")]))
         .await
@@ -45,7 +45,7 @@ async fn a_notice_is_published_with_its_attributes() {
 async fn every_attribute_is_published() {
     let recorded = Recorded::new([text(PUBLISHED)]);
     let given = attributes(&[("model", "churn"), ("kind", "approval"), ("to", "ada")]);
-    let sns = Sns::new(&recorded.sdk());
+    let sns = Sns::new(&Environment::default(), &recorded.sdk()).unwrap();
     sns.publish(TOPIC, &Notice::new("s", "b"), &given).await.unwrap();
     let requests = recorded.requests();
     // The SDK numbers them in any order.
@@ -70,7 +70,7 @@ async fn failures_are_told_apart() {
         (400, "InvalidParameter", ErrorKind::Other),
     ] {
         let recorded = Recorded::new([Answer::Refusal(status, code, "no".to_owned())]);
-        let sns = Sns::new(&recorded.sdk());
+        let sns = Sns::new(&Environment::default(), &recorded.sdk()).unwrap();
         let error = sns
             .publish(TOPIC, &Notice::new("s", "b"), &BTreeMap::new())
             .await
@@ -82,4 +82,44 @@ async fn failures_are_told_apart() {
         );
         recorded.requests();
     }
+}
+
+fn environment(chat: &str) -> Environment {
+    [("CHAT", chat), ("NOTICES_TOPIC_ARN", NOTICES)].into_iter().collect()
+}
+
+const NOTICES: &str = "arn:aws:sns:eu-west-1:111122223333:notices";
+
+#[tokio::test]
+async fn a_notice_is_for_the_chat_too_where_one_is_subscribed() {
+    let recorded = Recorded::new([text(PUBLISHED)]);
+    let sns = Sns::new(&environment("true"), &recorded.sdk()).unwrap();
+    let model = "churn".parse().unwrap();
+    let notice = Notice::new("churn v7 deployed", "Fine.\nhttps://example.com/?u=claims&m=mac\n").about(&model, 7);
+    sns.publish(NOTICES, &notice, &attributes(&[])).await.unwrap();
+    insta::assert_snapshot!(recorded.requests());
+}
+
+/// No link of one person's comes into a channel, and without a channel all is as it was.
+#[tokio::test]
+async fn nothing_else_is_for_the_chat() {
+    for (chat, topic) in [("true", TOPIC), ("false", TOPIC), ("false", NOTICES), ("", NOTICES)] {
+        let recorded = Recorded::new([text(PUBLISHED)]);
+        let sns = Sns::new(&environment(chat), &recorded.sdk()).unwrap();
+        sns.publish(topic, &Notice::new("s", "b"), &attributes(&[]))
+            .await
+            .unwrap();
+        let expected =
+            format!("POST /\nAction = Publish\nVersion = 2010-03-31\nTopicArn = {topic}\nMessage = b\nSubject = s");
+        assert_eq!(recorded.requests().trim_end(), expected, "{chat} {topic}");
+    }
+}
+
+#[test]
+fn a_wrong_word_for_the_chat_is_an_error_that_names_it() {
+    let recorded = Recorded::new([]);
+    let error = |environment: &Environment| Sns::new(environment, &recorded.sdk()).unwrap_err().to_string();
+    assert!(error(&environment("yes")).starts_with("environment variable `CHAT` is wrong: `yes`"));
+    let alone: Environment = [("CHAT", "true")].into_iter().collect();
+    assert!(error(&alone).contains("`NOTICES_TOPIC_ARN` is missing"));
 }

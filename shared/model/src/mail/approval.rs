@@ -100,6 +100,7 @@ pub fn automatic(evidence: &Evidence) -> Notice {
     text.heading("What happens now");
     text.paragraph(&format!("{}.", plain(&evidence.plan)));
     text.notice(&format!("[signalbox] {model} v{version} released automatically"))
+        .about(model, version)
 }
 
 fn passed(evidence: &Evidence) -> &'static str {
@@ -171,6 +172,7 @@ pub fn rejected(model: &ModelName, version: u32, by: &str, at: Option<Timestamp>
     }
     text.quote("Comment", if comment.trim().is_empty() { "none" } else { comment });
     text.notice(&format!("[signalbox] {model} v{version} rejected"))
+        .about(model, version)
 }
 
 /// Tells that nobody decided in time.
@@ -185,6 +187,7 @@ pub fn expired(model: &ModelName, version: u32, expires: Timestamp, approvers: &
     text.blank();
     text.paragraph("To release it after all, approve the version in the model registry.");
     text.notice(&format!("[signalbox] {model} v{version} expired"))
+        .about(model, version)
 }
 
 /// Tells that a version which waited for approval made way for the newer version `by`.
@@ -198,6 +201,7 @@ pub fn superseded_by(model: &ModelName, version: u32, by: u32) -> Notice {
         "There is nothing to do. To release v{version} after all, approve it in the model registry."
     ));
     text.notice(&format!("[signalbox] {model} v{version} superseded by v{by}"))
+        .about(model, version)
 }
 
 /// Tells that the release was stopped in CodePipeline while it waited for approval.
@@ -213,6 +217,7 @@ pub fn stopped(model: &ModelName, version: u32) -> Notice {
          registry.",
     );
     text.notice(&format!("[signalbox] {model} v{version} stopped"))
+        .about(model, version)
 }
 
 /// Tells whoever decided second that another decision, by another door, came first. `stands` is the one that counts, `lost` theirs.
@@ -229,6 +234,7 @@ pub fn crossed(model: &ModelName, version: u32, stands: &Decided, lost: &Decided
     text.blank();
     text.optional("What to do", what_to_do);
     text.notice(&format!("[signalbox] {model} v{version}: two decisions crossed"))
+        .about(model, version)
 }
 
 /// One decision: what, who, when and with which words.

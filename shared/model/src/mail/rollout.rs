@@ -27,6 +27,7 @@ pub fn rollout_started(
         text.item("Note", note);
     }
     text.notice(&format!("[signalbox] {model} v{version} begins to take over"))
+        .about(model, version)
 }
 
 /// Tells that a version has a share of the traffic, in percent, and for how long it is watched with it.
@@ -40,6 +41,7 @@ pub fn traffic_shifted(model: &ModelName, version: u32, share: u32, watched_seco
     text.notice(&format!(
         "[signalbox] {model} v{version} takes {share} % of the traffic"
     ))
+    .about(model, version)
 }
 
 /// How those who get the mail about a deployment can take it back.
@@ -74,6 +76,7 @@ pub fn deployed(
     text.optional("Approved by", approved_by.unwrap_or_default());
     text.item("Strategy", strategy);
     text.optional("Detail", detail);
+    let mut shared = text.clone();
     if let Some(TakeBack { link, pipeline }) = take_back {
         text.heading("Should it have to be taken back");
         text.line("Open this link; the page asks before anything is done:");
@@ -81,11 +84,19 @@ pub fn deployed(
         text.link(link);
         text.line("Or by the command line, which does it at once:");
         text.blank();
-        text.link(&format!(
+        let command = format!(
             "aws codepipeline start-pipeline-execution --name {pipeline} --variables name=Undoes,value=serving"
-        ));
+        );
+        text.link(&command);
+        // The link is signed, and good for whoever has it: it is for those who get the mail.
+        shared.heading("Should it have to be taken back");
+        shared.line("Open the link in the mail about this deployment. Or by the command line, which does it at once:");
+        shared.blank();
+        shared.link(&command);
     }
     text.notice(&format!("[signalbox] {model} v{version} deployed"))
+        .shared_as(shared.body())
+        .about(model, version)
 }
 
 /// What is known of a version that was taken back.
@@ -133,6 +144,7 @@ pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Not
          it again in the registry."
     ));
     text.notice(&format!("[signalbox] {model} v{version} rolled back"))
+        .about(model, version)
 }
 
 /// Tells that a version is not brought to the endpoint any more, because another update came after it.
@@ -146,6 +158,7 @@ pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
         "Nothing is done about it. To release the version after all, start the release pipeline for it again.",
     );
     text.notice(&format!("[signalbox] {model} v{version} superseded"))
+        .about(model, version)
 }
 
 /// Tells that a deployed version could not be taken back, and what to do about it.
@@ -193,4 +206,5 @@ pub fn release_failed(model: &ModelName, version: u32, reason: &str, what_to_do:
         text.link(log_url);
     }
     text.notice(&format!("[signalbox] {model} v{version} release failed"))
+        .about(model, version)
 }

@@ -25,6 +25,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// A body in the making.
+#[derive(Clone)]
 pub(super) struct Text(String);
 
 impl Text {
@@ -171,7 +172,11 @@ impl Text {
         self.0.push('\n');
     }
 
+    pub(super) fn body(&self) -> String {
+        format!("{}\n", self.0.trim_end())
+    }
+
     pub(super) fn notice(self, subject: &str) -> Notice {
-        Notice::new(subject, format!("{}\n", self.0.trim_end()))
+        Notice::new(subject, self.body())
     }
 }

@@ -26,6 +26,7 @@ pub fn gate_not_met(
     let rows = compare(metrics, champion.map(|champion| &champion.metrics));
     text.metrics(version, &rows, champion);
     text.notice(&format!("[signalbox] {model} v{version} gate not met"))
+        .about(model, version)
 }
 
 /// A training that ended without a version to release.
