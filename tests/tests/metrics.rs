@@ -143,6 +143,50 @@ fn what_sagemaker_takes_back_itself_is_counted_so_and_is_never_deployed() {
 }
 
 #[test]
+fn the_way_of_a_retraining_is_measured_from_what_asked_for_it() {
+    let parameters = [
+        ("DataThresholdObjects", "3"),
+        ("CooldownMinutes", "0"),
+        ("GateExpression", "metrics.accuracy > 0.5"),
+    ];
+    let mut world = World::with_parameters(5, &parameters).unwrap().without_traffic();
+    approved(&mut world, 0.9, 1);
+    world.run_for(SignedDuration::from_hours(1)).unwrap();
+    let before = counted(&world).len();
+    let links = world.approval_links().len();
+    let asked = world.cloud().now();
+    for number in 0..3 {
+        world
+            .put_object(&format!("data/new-{number}.csv"), "label,x\n1,2\n")
+            .unwrap();
+    }
+    world
+        .run_until(12, "the mail", |world| world.approval_links().len() > links)
+        .unwrap();
+    let link = world.approval_links().pop().unwrap();
+    world.decide(&link, "approve", "fine").unwrap();
+    world.until_outcome(2, "deployed").unwrap();
+    let longest = world.cloud().now().duration_since(asked).as_secs().unsigned_abs();
+    let counted = counted(&world).split_off(before);
+    let way = counted
+        .iter()
+        .find(|counted| counted.starts_with("TriggerToServing "))
+        .unwrap();
+    // It is asked for by the look that finds the data, which comes later than that.
+    assert!((300..=longest).contains(&timed(way).1), "{way} of {longest}");
+    assert!(
+        counted
+            .iter()
+            .any(|counted| counted == "RetrainingsStarted Trigger=data 1"),
+        "{counted:?}"
+    );
+    assert!(
+        !counted.iter().any(|counted| counted.starts_with("PushToServing ")),
+        "{counted:?}"
+    );
+}
+
+#[test]
 fn each_end_without_a_deployment_is_counted_once() {
     let mut world = World::with_parameters(5, &[("ApprovalTimeoutMinutes", "60")])
         .unwrap()
