@@ -58,7 +58,7 @@ def sagemaker():
     api = client("sagemaker")
     definition = json.dumps({"Version": "2020-12-01", "Parameters": [], "Steps": [
         {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "as told"}}]})
-    role = f"arn:aws:iam::123456789012:role/{MODEL}-person"
+    role = f"arn:aws:iam::123456789012:role/{MODEL}-sagemaker-eu-west-1"
     answers("sagemaker CreatePipeline", lambda: api.create_pipeline(
         PipelineName="conformance", PipelineDefinition=definition, ClientRequestToken="c" * 32, RoleArn=role))
     answers("sagemaker DescribePipeline", lambda: api.describe_pipeline(PipelineName="conformance"))
@@ -93,8 +93,8 @@ def sagemaker():
             lambda: api.describe_endpoint_config(EndpointConfigName="no-such-config"))
     refuses("sagemaker DescribeModel: none", "ValidationException", "Could not find model", lambda: api.describe_model(ModelName="no-such-model"))
     bucket = f"signalbox-{MODEL}-123456789012-{REGION}"
-    client("s3").put_object(Bucket=bucket, Key="models/conformance.tar.gz", Body=b"")
-    container = {"Image": "image", "ModelDataUrl": f"s3://{bucket}/models/conformance.tar.gz"}
+    client("s3").put_object(Bucket=bucket, Key="training/conformance/model.tar.gz", Body=b"")
+    container = {"Image": "image", "ModelDataUrl": f"s3://{bucket}/training/conformance/model.tar.gz"}
     model = {"ModelName": "conformance", "ExecutionRoleArn": role, "PrimaryContainer": container}
     refuses("sagemaker CreateModel: no such archive", "ValidationException", "Could not access model data", lambda: api.create_model(
         **{**model, "PrimaryContainer": {**container, "ModelDataUrl": f"s3://{bucket}/none"}}))

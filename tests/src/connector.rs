@@ -14,7 +14,9 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use local::cloud::Cloud;
-use local::wire;
+use local::wire::{self, Routed};
+
+use crate::functions::Functions;
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,7 @@ impl Faults {
 pub struct InProcess {
     cloud: Arc<Mutex<Cloud>>,
     faults: Arc<Mutex<Faults>>,
+    functions: Functions,
 }
 
 impl InProcess {
@@ -70,6 +73,7 @@ impl InProcess {
         Self {
             cloud: Arc::new(Mutex::new(cloud)),
             faults: Arc::default(),
+            functions: Functions::default(),
         }
     }
 
@@ -83,13 +87,27 @@ impl InProcess {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The functions, which Lambda's Invoke runs.
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
     fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request = request
             .try_into_http1x()
             .map_err(|error| ConnectorError::user(error.into()))?;
         // The SDK has every body the train sends in memory.
         let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
-        let response = wire::handle(&mut self.cloud(), request).map(SdkBody::from);
+        let routed = wire::route(&mut self.cloud(), request);
+        let response = match routed {
+            Routed::Answer(response) => response,
+            Routed::Invoke(pending) => {
+                // Unlocked: the function makes calls of its own.
+                let outcome = self.functions.run(&pending.invoke);
+                pending.finish(&mut self.cloud(), outcome)
+            }
+        };
+        let response = response.map(SdkBody::from);
         HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
     }
 }

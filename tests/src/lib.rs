@@ -10,6 +10,7 @@ pub mod browser;
 pub mod candidate;
 pub mod connector;
 mod driver;
+mod functions;
 pub mod site;
 pub mod snapshot;
 pub mod world;

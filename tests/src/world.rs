@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -10,22 +9,21 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
-use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use local::cloud::effect::{
     Build, BuildOutcome, Effect, EffectId, InvocationOutcome, Invoke, Job, JobKind, JobOutcome, Mail, StartInstance,
 };
-use local::cloud::{Caller, Cloud, Happening, Push, Service};
+use local::cloud::{Caller, Cloud, GrantId, Happening, InitialCode, Push, Service};
 use local::template::{Stack, Target};
 use serde_json::{Value, json};
 use signalbox_aws::config::Environment;
 use signalbox_aws::dry_run::HoldingClient;
-use signalbox_aws::log::{Invocation, Lines, Origin, subscriber};
-use signalbox_aws::runtime::{self, Function};
+use signalbox_aws::log::{Lines, Origin, subscriber};
 use signalbox_model::trial;
 
 use crate::candidate::{self, Candidate};
 use crate::connector::InProcess;
+use crate::functions::{self, Failed};
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const PARAMETERS: &str = include_str!("../../infra/parameters/local.json");
@@ -39,15 +37,8 @@ const INSTANCE_SECONDS: i64 = 90;
 const TRAFFIC_SECONDS: i64 = 10;
 const TRAFFIC_REQUESTS: usize = 12;
 
-/// Handles an event, with Lambda's request id.
-type Handler = Box<dyn Fn(Value, &str) -> Pin<Box<dyn Future<Output = Result<Value, Failed>>>>>;
-
-/// What Lambda is told of a handler that has failed.
-#[derive(Debug)]
-struct Failed {
-    kind: String,
-    message: String,
-}
+/// The version of a function that no version was published of.
+const LATEST: &str = "$LATEST";
 
 /// What is due outside at some time.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +97,6 @@ pub struct Logged {
 /// A stack with the real functions in it.
 pub struct World {
     inside: InProcess,
-    functions: BTreeMap<String, Handler>,
     due: BinaryHeap<Reverse<(Timestamp, u64)>>,
     due_work: BTreeMap<u64, Due>,
     due_count: u64,
@@ -120,6 +110,8 @@ pub struct World {
     served: u64,
     failed: u64,
     traffic: bool,
+    /// Whether a call that a policy refuses is no failure.
+    may_be_refused: bool,
     /// How the events of a function, named by its binary, reach it; at once, where nothing is said.
     deliveries: BTreeMap<String, Delivery>,
     /// The same for what their schedules send.
@@ -152,6 +144,15 @@ impl World {
     /// # Errors
     /// Where the template can't be deployed or a function's configuration is wrong.
     pub fn with_parameters(seed: u64, others: &[(&str, &str)]) -> Result<Self> {
+        Self::deploy(seed, others, None)
+    }
+
+    /// The same, as if one of the template's policies did not have that grant. With `InitialCode=sample` the repository begins with a good
+    /// candidate, and the bucket with nothing.
+    ///
+    /// # Errors
+    /// Where the template can't be deployed or a function's configuration is wrong.
+    pub fn deploy(seed: u64, others: &[(&str, &str)], without: Option<&GrantId>) -> Result<Self> {
         let target = Target {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
@@ -171,10 +172,22 @@ impl World {
         );
         let stack = stack(&parameters, &target)?;
         let now: Timestamp = "2026-03-02T09:00:00Z".parse()?;
-        let inside = InProcess::new(Cloud::deploy(stack, target, now, seed)?);
+        let begins = parameters.get("InitialCode").is_some_and(|code| code == "sample");
+        let code = if begins {
+            let candidate = Candidate::of_accuracy(0.90).beside("data/part-0001.csv", "label,x\n1,2\n");
+            InitialCode::Files(candidate.zip(DEFINITION)?)
+        } else {
+            InitialCode::Kept
+        };
+        let model = parameters.get("ModelName").cloned().unwrap_or_default();
+        let code = BTreeMap::from([(model, code)]);
+        let cloud = match without {
+            Some(grant) => Cloud::deploy_with_code_without(stack, target, now, seed, code, grant)?,
+            None => Cloud::deploy_with_code(stack, target, now, seed, code)?,
+        };
+        let inside = InProcess::new(cloud);
         let mut world = Self {
             inside,
-            functions: BTreeMap::new(),
             due: BinaryHeap::new(),
             due_work: BTreeMap::new(),
             due_count: 0,
@@ -187,6 +200,7 @@ impl World {
             served: 0,
             failed: 0,
             traffic: true,
+            may_be_refused: false,
             deliveries: BTreeMap::new(),
             schedules: BTreeMap::new(),
             job_time: SignedDuration::from_secs(JOB_SECONDS),
@@ -197,7 +211,9 @@ impl World {
             logs: None,
         };
         world.load_functions()?;
-        world.put_object("data/part-0001.csv", "label,x\n1,2\n")?;
+        if !begins {
+            world.put_object("data/part-0001.csv", "label,x\n1,2\n")?;
+        }
         Ok(world)
     }
 
@@ -247,6 +263,21 @@ impl World {
         self.log.iter().filter_map(|logged| metric_in(&logged.line)).collect()
     }
 
+    /// Lets policies refuse calls: for tests of what becomes of them.
+    pub fn let_calls_be_refused(&mut self) {
+        self.may_be_refused = true;
+    }
+
+    /// From now on that version of a function, named by its binary, ends as soon as it begins.
+    ///
+    /// # Errors
+    /// Where there is no such function.
+    pub fn break_version(&self, binary: &str, version: &str) -> Result<()> {
+        let name = self.inside.functions().of_binary(binary).context("no such function")?;
+        self.inside.functions().break_version(&name, version);
+        Ok(())
+    }
+
     /// Delivers every event of a function, named by its binary, twice.
     pub fn deliver_twice(&mut self, binary: &str) {
         self.deliver(binary, Delivery::Twice);
@@ -278,7 +309,7 @@ impl World {
     /// # Errors
     /// Where the function fails.
     pub fn deliver_held(&mut self, (function, event): (String, Value)) -> Result<()> {
-        let handled = self.handle(&function, event, "held")?;
+        let handled = self.handle(&function, LATEST, event, "held")?;
         handled
             .context("killed by the test")?
             .map_err(|failed| anyhow!(failed.message))?;
@@ -291,13 +322,10 @@ impl World {
     /// # Errors
     /// Where there is no such function, or it fails.
     pub fn dry_run(&self, binary: &str, event: Value) -> Result<Value> {
-        let mut functions = self.functions.iter();
-        let of_binary = |name: &str| name.strip_suffix(binary).is_some_and(|rest| rest.ends_with('-'));
-        let (_, handler) = functions
-            .find(|(name, _)| of_binary(name))
-            .context("no such function")?;
-        handler(trial::envelope(event), "dry-run")
-            .now_or_never()
+        let functions = self.inside.functions();
+        let name = functions.of_binary(binary).context("no such function")?;
+        functions
+            .handle(&name, LATEST, trial::envelope(event), "dry-run")?
             .context("killed by the test")?
             .map_err(|failed| anyhow!("{}: {}", failed.kind, failed.message))
     }
@@ -459,6 +487,7 @@ impl World {
         loop {
             let effects = self.cloud().take_effects();
             if effects.is_empty() {
+                self.nothing_refused()?;
                 let happenings = self.cloud().take_happenings();
                 self.happenings.extend(happenings);
                 return Ok(true);
@@ -466,6 +495,18 @@ impl World {
             for effect in effects {
                 self.perform(effect)?;
             }
+        }
+    }
+
+    /// A call that a policy refuses is a mistake in the template, or in what a function does.
+    fn nothing_refused(&self) -> Result<()> {
+        let cloud = self.cloud();
+        let refused = cloud.denials().iter().filter(|_| !self.may_be_refused);
+        let refused: Vec<String> = refused.map(ToString::to_string).collect();
+        if refused.is_empty() {
+            Ok(())
+        } else {
+            bail!("refused: {}", refused.join("; "))
         }
     }
 
@@ -495,7 +536,9 @@ impl World {
         let delivery = deliveries.iter().find(of_function).map(|(_, delivery)| *delivery);
         match delivery.unwrap_or(Delivery::Once) {
             Delivery::Once => {}
-            Delivery::Twice => drop(self.handle(&invoke.function, invoke.payload.clone(), &request)?),
+            Delivery::Twice => {
+                drop(self.handle(&invoke.function, &invoke.version, invoke.payload.clone(), &request)?)
+            }
             Delivery::Never | Delivery::Held => {
                 if delivery == Some(Delivery::Held) {
                     self.held.push((invoke.function, invoke.payload));
@@ -505,26 +548,27 @@ impl World {
                 return Ok(());
             }
         }
-        // Every call is answered at once, so that a future that is not ready has been killed.
-        let outcome = match self.handle(&invoke.function, invoke.payload, &request)? {
-            Some(Ok(answer)) => InvocationOutcome::Answer(answer),
-            Some(Err(Failed { kind, message })) => InvocationOutcome::Error { kind, message },
-            None => InvocationOutcome::Killed("killed by the test".into()),
-        };
+        let outcome =
+            functions::outcome(self.handle(&invoke.function, &invoke.version, invoke.payload.clone(), &request)?);
         self.url_answers.insert(invoke.id, outcome.clone());
         self.cloud().finish_invocation(invoke.id, outcome);
         Ok(())
     }
 
     /// Has a function handle an event, and CloudWatch read what it has logged. Nothing, where it was killed.
-    fn handle(&mut self, function: &str, event: Value, request: &str) -> Result<Option<Result<Value, Failed>>> {
-        let handler = self.functions.get(function);
-        let handler = handler.with_context(|| format!("no function `{function}`"))?;
-        let handle = || handler(event, request).now_or_never();
+    fn handle(
+        &mut self,
+        function: &str,
+        version: &str,
+        event: Value,
+        request: &str,
+    ) -> Result<Option<Result<Value, Failed>>> {
+        let functions = self.inside.functions();
+        let handle = || functions.handle(function, version, event, request);
         let handled = match &self.logs {
             Some(logs) => tracing::dispatcher::with_default(logs, handle),
             None => handle(),
-        };
+        }?;
         let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
         for line in lines {
             self.cloud().log_line(function, &line);
@@ -751,21 +795,30 @@ impl World {
                 .context("AWS_ACCESS_KEY_ID")?;
             let sdk = self.sdk(&key);
             let environment: Environment = environment.into_iter().collect();
-            let log = (Origin::of(&environment), Lines::clone(&self.lines));
-            let handler = match info.binary.as_str() {
-                "start-training" => handler(start_training::StartTraining::new(&environment, &sdk)?, log),
-                "pipeline-status" => handler(pipeline_status::PipelineStatus::new(&environment, &sdk)?, log),
-                "request-approval" => handler(request_approval::RequestApproval::new(&environment, &sdk)?, log),
-                "decide-approval" => handler(decide_approval::DecideApproval::new(&environment, &sdk)?, log),
-                "sync-approval" => handler(sync_approval::SyncApproval::new(&environment, &sdk)?, log),
-                "update-endpoint" => handler(update_endpoint::UpdateEndpoint::new(&environment, &sdk)?, log),
-                "endpoint-status" => handler(endpoint_status::EndpointStatus::new(&environment, &sdk)?, log),
-                "retrain" => handler(retrain::Retrain::new(&environment, &sdk)?, log),
-                "build-status" => handler(build_status::BuildStatus::new(&environment, &sdk)?, log),
-                "check-version" => handler(check_version::CheckVersion::new(&environment, &sdk)?, log),
+            let (functions, name, lines) = (self.inside.functions(), info.name.as_str(), &self.lines);
+            match info.binary.as_str() {
+                "start-training" => functions.add::<start_training::StartTraining>(name, &environment, &sdk, lines)?,
+                "pipeline-status" => {
+                    functions.add::<pipeline_status::PipelineStatus>(name, &environment, &sdk, lines)?
+                }
+                "request-approval" => {
+                    functions.add::<request_approval::RequestApproval>(name, &environment, &sdk, lines)?
+                }
+                "decide-approval" => {
+                    functions.add::<decide_approval::DecideApproval>(name, &environment, &sdk, lines)?
+                }
+                "sync-approval" => functions.add::<sync_approval::SyncApproval>(name, &environment, &sdk, lines)?,
+                "update-endpoint" => {
+                    functions.add::<update_endpoint::UpdateEndpoint>(name, &environment, &sdk, lines)?
+                }
+                "endpoint-status" => {
+                    functions.add::<endpoint_status::EndpointStatus>(name, &environment, &sdk, lines)?
+                }
+                "retrain" => functions.add::<retrain::Retrain>(name, &environment, &sdk, lines)?,
+                "build-status" => functions.add::<build_status::BuildStatus>(name, &environment, &sdk, lines)?,
+                "check-version" => functions.add::<check_version::CheckVersion>(name, &environment, &sdk, lines)?,
                 other => bail!("the template has a function `{other}` that this project has no crate for"),
-            };
-            self.functions.insert(info.name, handler);
+            }
         }
         Ok(())
     }
@@ -786,21 +839,6 @@ impl World {
             .stalled_stream_protection(aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled())
             .build()
     }
-}
-
-fn handler<F: Function + 'static>(function: F, (origin, lines): (Origin, Lines)) -> Handler {
-    let function = std::sync::Arc::new(function);
-    Box::new(move |event, request| {
-        let function = function.clone();
-        let invocation = Invocation::new(&origin, request).kept(&lines);
-        Box::pin(async move {
-            let handled = runtime::handle(&*function, invocation, event).await;
-            handled.map_err(|failed| Failed {
-                kind: failed.error_type,
-                message: failed.error_message,
-            })
-        })
-    })
 }
 
 /// The metric in a line, where there is one.

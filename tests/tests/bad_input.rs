@@ -68,7 +68,7 @@ fn a_metric_that_the_pipeline_does_not_look_at_is_not_a_number() {
             report: report.into(),
             ..Candidate::of_accuracy(0.9)
         },
-        &["f1"],
+        &["Infinity"],
     );
 }
 

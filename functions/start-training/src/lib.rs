@@ -5,6 +5,8 @@
 //! its lineage in its description. Everything is named by content or by the CodePipeline execution, so that a second run starts
 //! nothing new.
 
+mod samples;
+
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
@@ -18,7 +20,7 @@ use signalbox_aws::executions::{Executions, ReadExecutions};
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
 use signalbox_aws::log;
 use signalbox_aws::runtime::Function;
-use signalbox_aws::storage::{ObjectUri, ReadObjects, S3, WriteObjects};
+use signalbox_aws::storage::{ListObjects, ObjectUri, ReadObjects, S3, WriteObjects};
 use signalbox_aws::training::{DefinePipelines, ListTrainings, Pipelines, Start, StartTrainings};
 use signalbox_model::definition::{Defaults, FILE_NAME, prepare};
 use signalbox_model::evidence::one_line;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub data_prefix: String,
     /// The files that the model is made of.
     pub model_paths: ModelPaths,
+    /// Whether the repository's sample data is used where there is none yet.
+    pub sample_data: bool,
 }
 
 /// The function.
@@ -85,6 +89,7 @@ impl Function for StartTraining {
             accuracy_threshold: environment.parsed("ACCURACY_THRESHOLD")?,
             data_prefix: environment.required("DATA_PREFIX")?.to_owned(),
             model_paths: environment.parsed("MODEL_PATHS")?,
+            sample_data: environment.parsed("SAMPLE_DATA")?,
         };
         Ok(Self {
             settings,
@@ -144,7 +149,7 @@ pub async fn handle<J, C, O, P, E>(
 where
     J: AnswerJobs,
     C: ReadCommits + ReadChanges,
-    O: ReadObjects + WriteObjects,
+    O: ListObjects + ReadObjects + WriteObjects,
     P: DefinePipelines + ListTrainings + StartTrainings,
     E: ReadExecutions,
 {
@@ -160,7 +165,7 @@ async fn train<J, C, O, P, E>(
 ) -> Result<Answer, Failure>
 where
     C: ReadCommits + ReadChanges,
-    O: ReadObjects + WriteObjects,
+    O: ListObjects + ReadObjects + WriteObjects,
     P: DefinePipelines + ListTrainings + StartTrainings,
     E: ReadExecutions,
 {
@@ -232,6 +237,9 @@ where
             key: format!("{code_prefix}/{name}"),
         };
         objects.write(&place, content).await?;
+    }
+    if settings.sample_data {
+        samples::put(settings, objects, pipelines, &files).await?;
     }
     let pipeline = settings.model.as_str();
     let token = digest(&[b"create", pipeline.as_bytes()]);

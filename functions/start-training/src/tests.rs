@@ -22,6 +22,7 @@ fn settings() -> Settings {
         accuracy_threshold: 0.85,
         data_prefix: "data/".into(),
         model_paths: "**".parse().unwrap(),
+        sample_data: true,
     }
 }
 
@@ -445,4 +446,60 @@ fn display_names_fit_sagemaker() {
     ] {
         assert_eq!(display_name(commit), expected);
     }
+}
+
+/// Runs with what is in the bucket and with how many trainings before; the keys below the data prefix then.
+async fn sampled(settings: &Settings, there: &[&str], trained: bool) -> Vec<String> {
+    let files = [
+        ("pipeline-definition.json", DEFINITION),
+        ("data/README.md", "where it is from"),
+        ("data/a.csv", "1"),
+        ("data/b/c.csv", "2"),
+    ];
+    let (jobs, objects, trainings) = (JobAnswers::default(), Objects::default(), Trainings::default());
+    objects.put("s3://bucket/churn-train/Build/Zx81abc", artifact(&files));
+    for key in there {
+        objects.put(&format!("s3://bucket/{key}"), "theirs");
+    }
+    if trained {
+        let execution = Execution {
+            arn: "arn".into(),
+            status: Status::Failed,
+            description: None,
+            started_at: None,
+            failure_reason: None,
+        };
+        trainings.put(execution, Vec::new());
+    }
+    let author = author();
+    let repository = Repository::of(&author);
+    let ports = Ports {
+        jobs: &jobs,
+        commits: &repository,
+        objects: &objects,
+        pipelines: &trainings,
+        executions: &began(),
+    };
+    for _ in 0..2 {
+        handle(settings, &ports, event()).await.unwrap();
+    }
+    let uris = objects.uris().into_iter();
+    uris.filter_map(|uri| Some(uri.strip_prefix("s3://bucket/data/")?.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_training_of_a_new_stack_has_the_sample_data() {
+    let all = ["a.csv", "b/c.csv"];
+    assert_eq!(sampled(&settings(), &[], false).await, all);
+    // A run that was killed between the two.
+    assert_eq!(sampled(&settings(), &["data/a.csv"], false).await, all);
+    // People's own data is not mixed with it.
+    assert_eq!(sampled(&settings(), &["data/own.csv"], false).await, ["own.csv"]);
+    assert_eq!(sampled(&settings(), &[], true).await, [""; 0]);
+    let own_code = Settings {
+        sample_data: false,
+        ..settings()
+    };
+    assert_eq!(sampled(&own_code, &[], false).await, [""; 0]);
 }

@@ -199,11 +199,11 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
         println!("              {}", what_data_does(data));
     }
     println!("\nAny credentials will do:");
-    println!("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION={REGION}");
+    println!("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION={REGION}");
     println!("  aws --endpoint-url {base} sagemaker list-pipelines");
     println!("\nCtrl-C stops it.\n");
 
-    let (mut shown, mut told) = (0, 0);
+    let (mut shown, mut told, mut denied) = (0, 0, 0);
     let mut said = None;
     let news = async {
         loop {
@@ -215,6 +215,15 @@ async fn up(options: Options, parameters: &Parameters) -> anyhow::Result<()> {
                     continue;
                 }
                 let _ = writeln!(std::io::stdout(), "{news}");
+            }
+            let refused: Vec<String> = {
+                let cloud = running.cloud();
+                let new = cloud.denials().get(denied..).unwrap_or_default();
+                new.iter().map(ToString::to_string).collect()
+            };
+            denied += refused.len();
+            for refused in refused {
+                let _ = writeln!(std::io::stdout(), "refused: {refused}");
             }
             let mails = running.cloud().inbox().get(shown..).unwrap_or_default().to_vec();
             shown += mails.len();

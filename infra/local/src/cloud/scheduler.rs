@@ -553,7 +553,7 @@ Resources:
     Properties: {FunctionName: look, Handler: bootstrap, Runtime: provided.al2023, Role: !GetAtt Role.Arn, Code: {Binary: look}, Timeout: 30}
   Role:
     Type: AWS::IAM::Role
-    Properties: {AssumeRolePolicyDocument: {}}
+    Properties: {AssumeRolePolicyDocument: {Statement: []}}
   Dead:
     Type: AWS::SQS::Queue
     Properties: {QueueName: dead}

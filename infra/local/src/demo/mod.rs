@@ -45,7 +45,7 @@ pub struct Options {
     pub port: u16,
 }
 
-/// Plays the story, prints its timeline and tables on the standard output, and says whether all stops held.
+/// Plays the story, prints its timeline and tables on the standard output, and says whether all stops held and no policy refused anything.
 ///
 /// # Errors
 /// Where the local cloud does not start, the story can't be read, the report can't be written, or the run is interrupted. A stop
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
             .await
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    Ok(report.stops.iter().all(|stop| stop.held))
+    Ok(report.refused.is_empty() && report.stops.iter().all(|stop| stop.held))
 }
 
 /// The standard output is the timeline's; how the start goes along is told beside it.
@@ -117,6 +117,9 @@ async fn tell(running: &Running, console: &Console) -> anyhow::Result<Report> {
         console.say(&format!("\n{}", chart::render(rollout, world.columns)));
     }
     console.say(&format!("\n{}", table::calls(&report.releases, width)));
+    for refused in &report.refused {
+        console.say(&format!("refused: {refused}"));
+    }
     console.say(&format!(
         "\n{} in {:.0} s",
         table::verdict(&report.stops),
@@ -153,6 +156,7 @@ async fn play(world: &World<'_>) -> Report {
     Report {
         releases,
         stops,
+        refused: world.refused(),
         seconds: (world.console.elapsed() * 10.0).round() / 10.0,
     }
 }

@@ -16,6 +16,8 @@ pub struct Report {
     pub releases: Vec<Release>,
     /// The stops of the story.
     pub stops: Vec<Stop>,
+    /// What the template's policies refused to functions and services, which is nothing where the template is right.
+    pub refused: Vec<String>,
     /// How long the run took, in seconds of the wall clock.
     pub seconds: f64,
 }
@@ -261,6 +263,7 @@ pub(crate) mod tests {
                 stop("the first model goes live", true),
                 stop("alarms roll it back", false),
             ],
+            refused: Vec::new(),
             seconds: 42.5,
         }
     }

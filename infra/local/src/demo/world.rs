@@ -86,6 +86,11 @@ impl<'a> World<'a> {
         self.running.cloud()
     }
 
+    /// What the template's policies have refused so far.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        self.cloud().denials().iter().map(ToString::to_string).collect()
+    }
+
     /// Prints what has happened since it was last printed, and notes how many requests there were.
     pub(crate) fn tell(&self) {
         self.count();

@@ -14,9 +14,10 @@ use crate::alarms::{Alarms, ReadFiring};
 use crate::config::{ConfigError, Environment};
 use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::error::{AwsError, ErrorKind};
+use crate::log::{Invocation, Origin};
 use crate::notices::{Publish, Sns};
 use crate::recorded::{Answer, Recorded, SECONDS, output, refusal, text};
-use crate::runtime::{Function, answer};
+use crate::runtime::{Function, handle};
 use crate::storage::{ObjectUri, ReadObjects, S3};
 
 /// The configuration of clients that send through a [`HoldingClient`], and try again what may be tried again.
@@ -291,11 +292,20 @@ async fn publish(sns: &Sns) -> Result<(), AwsError> {
     .await
 }
 
+/// What version 4 of the function answers to an event.
+async fn answered_by<F: Function>(function: &F, event: Value) -> Result<Value, lambda_runtime::Diagnostic> {
+    let origin = Origin {
+        function_version: "4".to_owned(),
+        ..Origin::default()
+    };
+    handle(function, Invocation::new(&origin, "request"), event).await
+}
+
 #[tokio::test]
 async fn outside_a_dry_run_everything_passes() {
     let published = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
     let recorded = Recorded::new([text(published), text(published)]);
-    let sns = Sns::new(&sdk(&recorded));
+    let sns = Sns::new(&Environment::default(), &sdk(&recorded)).unwrap();
     publish(&sns).await.unwrap();
     run("4", async {
         assert!(is_on());
@@ -315,10 +325,10 @@ struct Telling {
 }
 
 impl Function for Telling {
-    fn new(_: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
+    fn new(environment: &Environment, sdk: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             endpoints: Endpoints::new(sdk),
-            notices: Sns::new(sdk),
+            notices: Sns::new(environment, sdk)?,
         })
     }
 
@@ -340,12 +350,12 @@ async fn the_report_tells_what_came_of_it() {
     let recorded = Recorded::new([output(json!({"EndpointName": "churn", "EndpointStatus": "InService",
         "EndpointConfigName": "churn-v6", "LastModifiedTime": SECONDS}))]);
     let telling = Telling::new(&Environment::default(), &sdk(&recorded)).unwrap();
-    let answered = answer(&telling, "4", trial::envelope(json!({"source": "signalbox"})))
+    let answered = answered_by(&telling, trial::envelope(json!({"source": "signalbox"})))
         .await
         .unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&answered).unwrap());
     let url = json!({"version": "2.0", "requestContext": {}});
-    let answered = answer(&telling, "4", trial::envelope(url)).await.unwrap();
+    let answered = answered_by(&telling, trial::envelope(url)).await.unwrap();
     assert_eq!(
         answered["dryRun"]["answer"],
         json!({"type": "object", "statusCode": 200})
@@ -364,7 +374,7 @@ async fn a_function_url_does_not_lead_into_a_dry_run() {
         "version": "2.0", "rawQueryString": "signalbox:dry-run=1", "queryStringParameters": {"signalbox:dry-run": "1"},
         "headers": {"signalbox:dry-run": "1"}, "requestContext": {"http": {"method": "POST"}}, "body": asked,
     });
-    let answered = answer(&telling, "4", visit).await.unwrap();
+    let answered = answered_by(&telling, visit).await.unwrap();
     assert_eq!(answered, json!({"statusCode": 200, "body": "secret"}));
 }
 

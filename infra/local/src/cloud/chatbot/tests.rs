@@ -5,7 +5,7 @@ use super::super::{Cloud, Service};
 
 const TEMPLATE: &str = r#"
 Resources:
-  Role: {Type: AWS::IAM::Role, Properties: {RoleName: chat, AssumeRolePolicyDocument: {}}}
+  Role: {Type: AWS::IAM::Role, Properties: {RoleName: chat, AssumeRolePolicyDocument: {Statement: []}}}
   Topic: {Type: AWS::SNS::Topic, Properties: {TopicName: news}}
   Other: {Type: AWS::SNS::Topic, Properties: {TopicName: other}}
   Slack:

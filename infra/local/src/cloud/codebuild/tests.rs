@@ -248,11 +248,10 @@ fn a_project_says_where_it_logs_and_which_key_it_has() {
     assert_eq!(bench.shown(&build)["logs"]["groupName"], "/signalbox/fraud");
     for (from, to, words) in [
         (
-            "Status: ENABLED",
-            "Status: DISABLED",
-            "CloudWatchLogs of Status DISABLED",
+            "{CloudWatchLogs: {Status: ENABLED, GroupName: /signalbox/fraud}",
+            "{S3Logs: {Status: ENABLED}",
+            "S3Logs",
         ),
-        ("{CloudWatchLogs:", "{S3Logs:", "S3Logs"),
         ("GroupName:", "StreamName:", "StreamName"),
     ] {
         let error = deploy(&template.replace(from, to)).unwrap_err().to_string();

@@ -124,6 +124,9 @@ struct Properties {
     repository_description: Option<String>,
     #[serde(rename = "Code")]
     _code: Option<initial::Properties>,
+    // Nothing is encrypted, and what CodeCommit asks of the key in its callers' names is not asked: see the README.
+    #[serde(rename = "KmsKeyId")]
+    _kms_key_id: Option<String>,
     // Tags change nothing here.
     #[serde(default, rename = "Tags")]
     _tags: Value,

@@ -5,7 +5,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert
 use serde_json::{Value, json};
 
 use super::super::effect::{Effect, InvocationOutcome};
-use super::super::testing::{call, deploy, events};
+use super::super::testing::{call, deploy, deploy_strictly, events};
 use super::super::{ApiError, Caller, Cloud, Service, cloudwatch};
 
 const TEMPLATE: &str = r#"
@@ -62,6 +62,13 @@ impl Bench {
     fn new(template: &str) -> Self {
         Self {
             cloud: deploy(template).unwrap(),
+        }
+    }
+
+    /// The same with every policy asked.
+    fn strict(template: &str) -> Self {
+        Self {
+            cloud: deploy_strictly(template).unwrap(),
         }
     }
 
@@ -358,7 +365,7 @@ fn an_alarm_that_fires_already_stops_a_deployment_before_its_hook() {
 #[test]
 fn the_role_must_allow_what_the_deployment_does() {
     let renamed = TEMPLATE.replace("CodeDeployHook_check", "check");
-    let mut bench = Bench::new(&renamed);
+    let mut bench = Bench::strict(&renamed);
     let id = bench.update();
     let info = bench.get(&id);
     assert_eq!(
@@ -372,7 +379,8 @@ fn the_role_must_allow_what_the_deployment_does() {
   Mover:
     Type: AWS::IAM::Role
     Properties:
-      AssumeRolePolicyDocument: {}
+      AssumeRolePolicyDocument:
+        Statement: {Effect: Allow, Principal: {Service: codedeploy.amazonaws.com}, Action: sts:AssumeRole}
       Policies:
         - PolicyName: move
           PolicyDocument:
@@ -385,11 +393,11 @@ fn the_role_must_allow_what_the_deployment_does() {
         "Type: Canary10Percent5Minutes",
         "Type: Canary10Percent5Minutes\n      Role: !GetAtt Mover.Arn",
     );
-    let mut bench = Bench::new(&format!("{template}{role}"));
+    let mut bench = Bench::strict(&format!("{template}{role}"));
     let id = bench.update();
     assert_eq!(bench.get(&id)["status"], "InProgress");
     let denied = role.replace("\"cloudwatch:DescribeAlarms\"", "\"cloudwatch:GetMetricData\"");
-    let mut bench = Bench::new(&format!("{template}{denied}"));
+    let mut bench = Bench::strict(&format!("{template}{denied}"));
     let id = bench.update();
     let message = bench.get(&id)["errorInformation"]["message"].clone();
     assert!(message.as_str().unwrap().contains("AmazonCloudWatch"), "{message}");

@@ -58,7 +58,7 @@ mod tests {
     const TEMPLATE: &str = r#"
 Resources:
   Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: b}}
-  Role: {Type: AWS::IAM::Role, Properties: {RoleName: r, AssumeRolePolicyDocument: {}}}
+  Role: {Type: AWS::IAM::Role, Properties: {RoleName: r, AssumeRolePolicyDocument: {Statement: []}}}
   Seeded: {Type: AWS::CodeCommit::Repository, Properties: {RepositoryName: seeded, Code: {S3: x}}}
   Empty: {Type: AWS::CodeCommit::Repository, Properties: {RepositoryName: empty}}
   First:

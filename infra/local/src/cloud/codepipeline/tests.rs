@@ -25,10 +25,15 @@ fn stack() -> Stack {
     parameters.insert("ModelName".into(), "fraud".into());
     parameters.insert("ApprovalTimeoutMinutes".into(), "10080".into());
     let mut stack = Stack::load(TEMPLATE, &parameters, &target()).unwrap();
+    // The tests push what they need.
+    let repository = resource(&mut stack, "Repository").properties.as_object_mut();
+    repository.unwrap().remove("Code");
     stack.resources.retain(|resource| {
         let kinds = [
             "AWS::Code",
             "AWS::IAM::",
+            "AWS::KMS::",
+            "AWS::Logs::",
             "AWS::S3::Bucket",
             "AWS::SNS::Topic",
             "AWS::Lambda::Function",
@@ -320,6 +325,13 @@ fn pipeline_and_jobs_name_the_key_of_the_artifacts() {
     let mut stack = stack();
     resource(&mut stack, "TrainPipeline").properties["ArtifactStore"]["EncryptionKey"] =
         json!({"Id": key["id"], "Type": key["type"]});
+    // The roles of the template may use its own key alone.
+    let used = json!({"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key["id"]});
+    let policy = json!({"PolicyName": "key", "PolicyDocument": {"Statement": used}});
+    for role in ["PipelineRole", "BuildRole"] {
+        let policies = resource(&mut stack, role).properties["Policies"].as_array_mut();
+        policies.unwrap().push(policy.clone());
+    }
     let mut bench = Bench::of(stack);
     let shown = bench.ok("GetPipeline", json!({"name": "fraud-train"}));
     assert_eq!(shown["pipeline"]["artifactStore"]["encryptionKey"], key);

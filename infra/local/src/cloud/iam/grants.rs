@@ -76,11 +76,31 @@ pub struct Denial {
     pub reason: String,
 }
 
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            who,
+            action,
+            resource,
+            reason,
+            ..
+        } = self;
+        write!(f, "{who} may not {action} on {resource}, {reason}")
+    }
+}
+
 /// All grants of a stack, and what became of them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Ledger {
     grants: Vec<Entry>,
     denials: Vec<Denial>,
+}
+
+/// What was asked for is no state of the stack, which tests compare by what it shows of itself.
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

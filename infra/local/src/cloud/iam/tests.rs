@@ -151,7 +151,8 @@ Resources:
       Name: daily
       ScheduleExpression: cron(0 12 * * ? *)
       FlexibleTimeWindow: {Mode: "OFF"}
-      Target: {Arn: !GetAtt Look.Arn, RoleArn: !GetAtt ScheduleRole.Arn, DeadLetterConfig: {Arn: !GetAtt Dead.Arn}}
+      Target: {Arn: !GetAtt Look.Arn, RoleArn: !GetAtt ScheduleRole.Arn, DeadLetterConfig: {Arn: !GetAtt Dead.Arn},
+               RetryPolicy: {MaximumRetryAttempts: 0}}
 "#;
 
 fn look() -> Caller {
@@ -604,18 +605,22 @@ fn the_keys_of_services_let_the_account_in_and_other_services_not() {
 
 #[test]
 fn the_url_of_an_alias_needs_the_aliass_permissions() {
-    let of_alias = STACK.replace(
-        "TargetFunctionArn: !Ref Look,",
-        "TargetFunctionArn: !Ref Look, Qualifier: live,",
-    );
+    let alias = "
+  Version: {Type: AWS::Lambda::Version, Properties: {FunctionName: !Ref Look}}
+  Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Look, FunctionVersion: !GetAtt Version.Version, Name: live}}
+  LiveUrl: {Type: AWS::Lambda::Url, DependsOn: Live, Properties: {TargetFunctionArn: !Ref Look, Qualifier: !Select [7, !Split [':', !Ref Live]], AuthType: NONE}}
+";
+    let of_alias = format!("{STACK}{alias}");
     let mut cloud = deploy_strictly(&of_alias).unwrap();
-    assert!(cloud.invoke_url("look", json!({})).is_err());
+    assert!(cloud.invoke_url("look", json!({})).is_ok());
+    assert!(cloud.invoke_url("look:live", json!({})).is_err());
     let both = of_alias.replace(
         "FunctionName: !Ref Look, Principal: \"*\"",
         "FunctionName: \"look:live\", Principal: \"*\"",
     );
     let mut cloud = deploy_strictly(&both).unwrap();
-    assert!(cloud.invoke_url("look", json!({})).is_ok());
+    assert!(cloud.invoke_url("look", json!({})).is_err());
+    assert!(cloud.invoke_url("look:live", json!({})).is_ok());
 }
 
 mod laws {

@@ -255,11 +255,14 @@ fn interfaces(cloud: &Cloud, network: &Value) -> Vec<Ask> {
         .into_iter()
         .map(|arn| Ask::new("ec2:CreateNetworkInterface", arn))
         .collect();
-    for action in ["CreateNetworkInterfacePermission", "DeleteNetworkInterface"] {
+    for action in [
+        "CreateNetworkInterfacePermission",
+        "DeleteNetworkInterface",
+        "DeleteNetworkInterfacePermission",
+    ] {
         asks.push(Ask::new(format!("ec2:{action}"), interface.as_str()));
     }
     for action in [
-        "DeleteNetworkInterfacePermission",
         "DescribeDhcpOptions",
         "DescribeNetworkInterfaces",
         "DescribeSecurityGroups",
