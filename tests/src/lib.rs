@@ -13,6 +13,7 @@ mod driver;
 mod functions;
 pub mod site;
 pub mod snapshot;
+pub mod up;
 pub mod world;
 
 /// Builds the workspace's binaries and returns the command that runs the local cloud with them.

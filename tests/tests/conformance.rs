@@ -5,23 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use tests::up::Up;
 
 /// The workspace, from where this test is built.
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// Ends the local cloud, and with it all that it has started, however the test ends.
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
 }
 
 /// A Python that has boto3, and the folder with the AWS CLI: those of the folder that SIGNALBOX_TOOLS names, or the system's.
@@ -45,19 +36,11 @@ fn boto3_and_the_aws_cli_are_served_as_by_aws() {
         );
         return;
     };
-    let mut up = tests::local_cloud().unwrap();
-    up.args(["up", "--port", "0"]);
-    let mut up = Up(up.stdout(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(up.0.stdout.take().unwrap()).lines();
-    let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        let (_, rest) = line.split_once("AWS endpoint")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    });
-    let url = url.expect("the local cloud tells its address");
+    let up = Up::start(&[]).unwrap();
     let clients = workspace().join("tests/conformance/clients.py");
     let run = Command::new(&python)
         .arg(clients)
-        .args([&url, "tumour"])
+        .args([up.url.as_str(), "tumour"])
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&run.stdout);

@@ -2,23 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tests::up::Up;
 
 /// How long that may take: two jobs and a build of real scripts, a minute of theirs in a second.
 const LIMIT: Duration = Duration::from_mins(3);
-
-/// Ends the local cloud, and with it all that it has started, however the test ends.
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
-}
 
 /// What a GET of that path answers, head and all.
 fn get(address: &str, path: &str) -> String {
@@ -35,25 +26,14 @@ fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn a_new_stack_asks_for_its_first_approval_by_itself() {
-    let mut up = tests::local_cloud().unwrap();
-    up.args(["up", "--port", "0", "--speed", "60"]);
-    let mut up = Up(up.stdout(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(up.0.stdout.take().unwrap()).lines();
-    let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        let (_, rest) = line.split_once("AWS endpoint")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    });
-    let url = url.expect("the local cloud tells its address");
-    // What it says from here on is read to its end, so that it never waits for a reader; a refusal would be among it.
-    let told = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<String>>());
-    let address = url.trim_start_matches("http://");
+    let up = Up::start(&["--speed", "60"]).unwrap();
+    let address = up.url.trim_start_matches("http://").to_owned();
     let began = Instant::now();
-    while !get(address, "/inbox").contains("approve tumour v1?") {
-        assert!(began.elapsed() < LIMIT, "{}", get(address, "/inbox"));
+    while !get(&address, "/inbox").contains("approve tumour v1?") {
+        assert!(began.elapsed() < LIMIT, "{}", get(&address, "/inbox"));
         std::thread::sleep(Duration::from_millis(500));
     }
-    drop(up);
-    let told = told.join().unwrap();
+    let told = up.end();
     let refused: Vec<&String> = told.iter().filter(|line| line.starts_with("refused: ")).collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }
