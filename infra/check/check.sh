@@ -22,9 +22,12 @@ echo "sam validate --lint"
 
 echo "expanding"
 "$place/sam/bin/python" infra/check/expand.py infra/template.yaml "$place/expanded.json"
+for stage in dev prod; do
+    "$place/sam/bin/python" infra/check/expand.py infra/template.yaml "$place/$stage.json" "infra/parameters/$stage.yaml"
+done
 
 echo "cfn-lint"
-"$place/sam/bin/cfn-lint" --format pretty -- "$place/expanded.json"
+"$place/sam/bin/cfn-lint" --format pretty -- "$place/expanded.json" "$place/dev.json" "$place/prod.json"
 
 echo "checkov"
 # It counts what it finds as a failure; whether that is one is for review.py to say.

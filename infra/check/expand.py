@@ -1,8 +1,8 @@
 """Expands the SAM template into the CloudFormation template that a deployment makes of it, with the official translator.
 
-    expand.py TEMPLATE EXPANDED
+    expand.py TEMPLATE EXPANDED [PARAMETERS]
 
-Parameters have their defaults, and sample values where they have none. What `sam build` and `aws cloudformation package` would upload is put
+Parameters have the values of the file, as `sam deploy` reads it, else their defaults, and sample values where they have none. What `sam build` and `aws cloudformation package` would upload is put
 in as if it had been.
 """
 
@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 
+from samcli.cli.types import CfnParameterOverridesType
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
@@ -23,7 +24,12 @@ class NoManagedPolicies:
         return {}
 
 
-def main(source, target):
+def read_parameters(path):
+    """The values of a parameter file, with what it includes, as SAM reads them."""
+    return CfnParameterOverridesType().convert(f"file://{path}", None, None)
+
+
+def main(source, target, parameter_file=None):
     # The translator warns, once a function, of a feature switch that only AWS itself has.
     logging.disable(logging.WARNING)
     with open(source, encoding="utf-8") as file:
@@ -37,7 +43,11 @@ def main(source, target):
     if missing:
         sys.exit(f"parameters without a default need a sample value in {__file__}: {', '.join(missing)}")
     parameters = {name: parameter["Default"] for name, parameter in template["Parameters"].items() if "Default" in parameter}
-    expanded = transform(template, {**parameters, **SAMPLES}, NoManagedPolicies())
+    chosen = read_parameters(parameter_file) if parameter_file else {}
+    unknown = chosen.keys() - template["Parameters"].keys()
+    if unknown:
+        sys.exit(f"{parameter_file} sets what the template does not have: {', '.join(sorted(unknown))}")
+    expanded = transform(template, {**parameters, **SAMPLES, **chosen}, NoManagedPolicies())
     # Was used by the translator itself, for the names of CodeDeploy's configurations.
     used = json.dumps(expanded["Resources"])
     for name in ["FunctionRollout"]:
@@ -45,7 +55,7 @@ def main(source, target):
             del expanded["Parameters"][name]
     with open(target, "w", encoding="utf-8") as file:
         json.dump(expanded, file, indent=1)
-    print(f"{len(template['Resources'])} resources became {len(expanded['Resources'])}")
+    print(f"{len(template['Resources'])} resources became {len(expanded['Resources'])}, with {len(chosen)} parameters chosen")
 
 
 if __name__ == "__main__":
