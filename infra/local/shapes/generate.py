@@ -33,7 +33,7 @@ OPERATIONS = {
     " ListPipelines ListTags StartPipelineExecution StopPipelineExecution UpdateEndpoint UpdateEndpointWeightsAndCapacities"
     " UpdateModelPackage UpdatePipeline UpdatePipelineExecution",
     "sns": "GetTopicAttributes ListSubscriptionsByTopic ListTopics Publish Subscribe Unsubscribe",
-    "sqs": "GetQueueAttributes GetQueueUrl ListQueues ReceiveMessage",
+    "sqs": "DeleteMessage GetQueueAttributes GetQueueUrl ListQueues ReceiveMessage",
     "sts": "GetCallerIdentity",
 }
 

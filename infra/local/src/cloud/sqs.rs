@@ -176,6 +176,11 @@ pub(crate) fn send(cloud: &mut Cloud, queue_arn: &str, body: &str, attributes: V
     });
     let count = queue.messages.len();
     cloud.note("sqs", &name, "kept", json!({"messages": count}));
+    measure(cloud, &name, count);
+}
+
+/// The queue's depth, for its alarm.
+fn measure(cloud: &mut Cloud, name: &str, count: usize) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "a queue of 2^52 messages is not to be expected"
@@ -185,7 +190,7 @@ pub(crate) fn send(cloud: &mut Cloud, queue_arn: &str, body: &str, attributes: V
         cloud,
         "AWS/SQS",
         "ApproximateNumberOfMessagesVisible",
-        &[("QueueName", &name)],
+        &[("QueueName", name)],
         visible,
     );
 }
@@ -254,6 +259,14 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
                 });
             Ok(json!({"Messages": messages.collect::<Vec<_>>()}))
         }
+        // That it is gone already is no error.
+        "DeleteMessage" => {
+            let queue = cloud.sqs.queues.get_mut(name).ok_or_else(missing)?;
+            queue.messages.retain(|message| message.id != text("ReceiptHandle"));
+            let count = queue.messages.len();
+            measure(cloud, name, count);
+            Ok(json!({}))
+        }
         _ => Err(ApiError::new(
             "InvalidAction",
             format!("the local cloud has no sqs:{operation}"),
@@ -263,7 +276,33 @@ pub(crate) fn call(cloud: &mut Cloud, _caller: &Caller, operation: &str, input: 
 
 #[cfg(test)]
 mod tests {
-    use crate::cloud::testing::deploy;
+    use serde_json::json;
+
+    use crate::cloud::Service;
+    use crate::cloud::testing::{call, deploy};
+
+    #[test]
+    fn a_message_that_was_dealt_with_is_deleted() {
+        let mut cloud = deploy("Resources: {Q: {Type: AWS::SQS::Queue, Properties: {QueueName: q}}}").unwrap();
+        let arn = cloud.arn("sqs", "q");
+        for body in ["one", "two"] {
+            super::send(&mut cloud, &arn, body, json!({}));
+        }
+        let url =
+            call(&mut cloud, Service::Sqs, "GetQueueUrl", &json!({"QueueName": "q"})).unwrap()["QueueUrl"].clone();
+        let received = call(&mut cloud, Service::Sqs, "ReceiveMessage", &json!({"QueueUrl": url})).unwrap();
+        let handle = received["Messages"][0]["ReceiptHandle"].clone();
+        for _ in 0..2 {
+            let input = json!({"QueueUrl": url, "ReceiptHandle": handle});
+            call(&mut cloud, Service::Sqs, "DeleteMessage", &input).unwrap();
+        }
+        let left: Vec<_> = cloud
+            .dead_letters()
+            .iter()
+            .map(|letter| letter["body"].clone())
+            .collect();
+        assert_eq!(left, ["two"]);
+    }
 
     #[test]
     fn queues_have_bounds() {
