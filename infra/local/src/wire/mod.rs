@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Map, Value, json};
 
-use crate::cloud::effect::InvocationOutcome;
 use crate::cloud::{ApiError, Cloud, Service, Started};
 use crate::shapes::{self, MODELLED, Model, Operation};
 
@@ -57,18 +56,6 @@ pub enum Routed {
 /// ```
 pub fn route(cloud: &mut Cloud, request: Request<Bytes>) -> Routed {
     routed(cloud, &request)
-}
-
-/// Answers one request to an AWS API, as [`route`] does, for a front end that can't wait: an invocation that has to be waited for is
-/// not made, and answered as that of a function that was killed.
-pub fn handle(cloud: &mut Cloud, request: Request<Bytes>) -> Response<Bytes> {
-    match route(cloud, request) {
-        Routed::Answer(response) => response,
-        Routed::Invoke(pending) => {
-            let killed = InvocationOutcome::Killed("this front end does not wait for functions".to_owned());
-            pending.finish(cloud, killed)
-        }
-    }
 }
 
 /// What the protocols need of the cloud.
