@@ -675,8 +675,8 @@ mod tests {
     use super::*;
     use crate::cloud::{Caller, Service};
 
-    /// The front end around a stack without resources.
-    async fn empty(speed: f64) -> Running {
+    /// A port of its own, and the stack's target behind it.
+    pub(super) async fn listening() -> (tokio::net::TcpListener, Target) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target {
             account: ACCOUNT.to_owned(),
@@ -684,6 +684,12 @@ mod tests {
             stack_name: STACK.to_owned(),
             base_url: format!("http://{}", listener.local_addr().unwrap()),
         };
+        (listener, target)
+    }
+
+    /// The front end around a stack without resources.
+    async fn empty(speed: f64) -> Running {
+        let (listener, target) = listening().await;
         let cloud = Cloud::deploy(Stack::default(), target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
         let options = Options {
             port: 0,
@@ -736,13 +742,7 @@ Resources:
         - PolicyName: check
           PolicyDocument: {Statement: {Effect: Allow, Action: ['logs:*', codecommit:GitPull], Resource: '*'}}
 ";
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            stack_name: STACK.to_owned(),
-            base_url: format!("http://{}", listener.local_addr().unwrap()),
-        };
+        let (listener, target) = listening().await;
         let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
         let cloud = Cloud::deploy(stack, target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
         let options = Options {
@@ -865,13 +865,7 @@ Resources:
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("sample")).unwrap();
         fs::write(place.path().join("sample/train.py"), "1\n").unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            stack_name: STACK.to_owned(),
-            base_url: format!("http://{}", listener.local_addr().unwrap()),
-        };
+        let (listener, target) = listening().await;
         let options = Options {
             port: 0,
             speed: 1.0,
@@ -966,13 +960,7 @@ Resources:
       Code: {Binary: look}
       Environment: {Variables: {ARTIFACT_BUCKET: !Ref Bucket, DATA_PREFIX: in/data/, DATA_THRESHOLD_OBJECTS: 3}}
 ";
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
-            account: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            stack_name: STACK.to_owned(),
-            base_url: format!("http://{}", listener.local_addr().unwrap()),
-        };
+        let (listener, target) = listening().await;
         let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
         let cloud = Cloud::deploy(stack, target, "2026-01-01T00:00:00Z".parse().unwrap(), 1).unwrap();
         let options = Options {

@@ -38,13 +38,7 @@ while True:
 "#;
 
 async fn started(folder: &Path) -> Running {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target {
-        account: ACCOUNT.to_owned(),
-        region: REGION.to_owned(),
-        stack_name: STACK.to_owned(),
-        base_url: format!("http://{}", listener.local_addr().unwrap()),
-    };
+    let (listener, target) = tests::listening().await;
     let stack = Stack::load(TEMPLATE, &BTreeMap::new(), &target).unwrap();
     let options = Options {
         port: 0,
