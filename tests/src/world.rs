@@ -548,8 +548,7 @@ impl World {
                 return Ok(());
             }
         }
-        let outcome =
-            functions::outcome(self.handle(&invoke.function, &invoke.version, invoke.payload.clone(), &request)?);
+        let outcome = functions::outcome(self.handle(&invoke.function, &invoke.version, invoke.payload, &request)?);
         self.url_answers.insert(invoke.id, outcome.clone());
         self.cloud().finish_invocation(invoke.id, outcome);
         Ok(())
