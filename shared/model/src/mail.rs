@@ -15,7 +15,7 @@ pub use rollout::{
     TakeBack, TakenBack, deployed, not_scaled, release_failed, rollback_failed, rolled_back, rollout_started,
     superseded, traffic_shifted,
 };
-pub use training::{Failed, gate_not_met, training_failed};
+pub use training::{Failed, approved_in_vain, gate_not_met, training_failed};
 
 /// The longest line, in characters; links are not broken.
 pub const COLUMNS: usize = 72;

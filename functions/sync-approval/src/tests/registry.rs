@@ -199,13 +199,21 @@ async fn approved_after_its_release_has_ended_it_is_released_after_all() {
         assert_eq!(world.releases.started().len(), 1 + 2 * times, "{outcome}");
         assert!(world.releases.rolled_back().is_empty() && world.notices().is_empty());
     }
-    // What its own gate has rejected was never released: nothing is to be repeated.
+}
+
+/// Whoever approves it in Studio would wait for a release that never comes.
+#[tokio::test]
+async fn what_its_gate_has_rejected_is_rejected_again_and_somebody_told() {
     let world = World::new();
     world.note(key::GATE, "not held: 0.8");
     world.note(key::OUTCOME, "gate-not-met");
     world.decide(ApprovalStatus::Approved, Some("after all"), 0);
     world.handle_twice(APPROVED).await;
     assert!(world.releases.started().is_empty());
+    assert_eq!(world.subjects(), ["v7: approved in vain, gate not met"]);
+    contains(&world.notices()[0], &["Gate: not held: 0.8"]);
+    assert_eq!(world.package().approval, ApprovalStatus::Rejected);
+    contains(&world.description(), &["not held: 0.8", "changed nothing"]);
 }
 
 /// The page has written a rejection, and before people are told, somebody approves the version in the registry.

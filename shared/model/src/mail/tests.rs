@@ -192,6 +192,7 @@ fn outcomes() {
             &evidence.metrics,
             evidence.champion.as_ref(),
         ),
+        approved_in_vain(&churn(), 5, "not held: metrics.accuracy = 0.8"),
         training_failed(
             &churn(),
             &Failed {
@@ -276,6 +277,10 @@ fn subjects_say_what_happened() {
         ),
         (expired(&churn(), 4, Timestamp::UNIX_EPOCH, &[]), "churn v4 expired"),
         (gate_not_met(&churn(), 5, "", &none, None), "churn v5 gate not met"),
+        (
+            approved_in_vain(&churn(), 5, ""),
+            "churn v5: approved in vain, gate not met",
+        ),
         (
             training_failed(&churn(), &failed_training("", &evidence.lineage)),
             "churn training failed",

@@ -29,6 +29,25 @@ pub fn gate_not_met(
         .about(model, version)
 }
 
+/// Tells that somebody approved in the registry what had not passed its gate. `verdict` is the gate's.
+#[must_use]
+pub fn approved_in_vain(model: &ModelName, version: u32, verdict: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!(
+        "{model} v{version} was approved in the model registry, but it had not passed its gate. No approval makes up for that: the \
+         version is rejected again and not released. What serves now stays as it is."
+    ));
+    text.item("Gate", verdict);
+    text.blank();
+    text.paragraph(
+        "To release such a version, change the stack's GateExpression or AccuracyThreshold, and train it again.",
+    );
+    text.notice(&format!(
+        "[signalbox] {model} v{version}: approved in vain, gate not met"
+    ))
+    .about(model, version)
+}
+
 /// A training that ended without a version to release.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed<'a> {
