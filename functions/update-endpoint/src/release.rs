@@ -89,10 +89,13 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         ..wanted
     };
     let mut step = decide(&wanted);
+    // Nor does a release end here whose approval the registry does not know yet: what is marked as ended is not settled any more.
+    if matches!(step, Step::Create | Step::Update { .. } | Step::Stuck { .. })
+        && let Some(not_yet) = release.unless_settled().await?
+    {
+        return Ok(not_yet);
+    }
     if matches!(step, Step::Create | Step::Update { .. }) {
-        if let Some(not_yet) = release.unless_settled().await? {
-            return Ok(not_yet);
-        }
         let prepared = match release.prepare(&step).await? {
             Ok(prepared) => prepared,
             Err(refusal) => {

@@ -69,10 +69,21 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
         .flatten()
         .find(|config| mine(config).is_some());
     if let Some(config) = begun {
+        // Where another's update is under way from it, it serves until then: a release that has waited was faster than this look.
+        let followed = endpoint.config == config && pending.is_some_and(|pending| mine(pending).is_none());
         return match next(work, &endpoint, config, None).await {
-            Step::Serving => done(work, config, reason).await,
+            Step::Serving => {
+                work.scale().await?;
+                done(work, config, reason).await
+            }
+            _ if followed => done(work, config, reason).await,
             step => over(work, step).await,
         };
+    }
+    if work.progress.asked
+        && let Some(config) = served_before(work, &endpoint.config, mine).await?
+    {
+        return done(work, &config, reason).await;
     }
     if !can_be_updated(&endpoint) {
         // Whatever it is, it ends first; a configuration that nobody wants is never in flight.
@@ -182,6 +193,30 @@ impl Exchange {
             tags: tags.collect(),
         }
     }
+}
+
+/// The configuration of this rollback among those that served before: a release that has waited for it may be done before it looks again.
+async fn served_before<T: Tools>(
+    work: &Work<'_, T>,
+    serving: &str,
+    mine: impl Fn(&str) -> Option<u32>,
+) -> Result<Option<String>, Failure> {
+    let Work { settings, tools, .. } = work;
+    let mut config = serving.to_owned();
+    for _ in 0..LOOKED_BACK_MAX {
+        if settings.model.version_of_config(&config).is_none() {
+            break;
+        }
+        let arn = settings.group.endpoint_config_arn(&config);
+        let Some(replaced) = tools.endpoints().tags(&arn).await?.remove(tag::REPLACES) else {
+            break;
+        };
+        if mine(&replaced).is_some() {
+            return Ok(Some(replaced));
+        }
+        config = replaced;
+    }
+    Ok(None)
 }
 
 /// What [`find`] finds.
@@ -352,7 +387,6 @@ async fn done<T: Tools>(work: &Work<'_, T>, config: &str, reason: &str) -> Resul
         let release = tags.remove(tag::RELEASE).filter(|_| !tags.contains_key(tag::UNDOES));
         mark(work, &settings.group.version(version), release, serving, reason).await?;
     }
-    work.scale().await?;
     tracing::info!(config, "taken back");
     let version = |version: Option<u32>| version.map_or_else(|| "another".to_owned(), |version| format!("v{version}"));
     Ok(Answer::Done {
