@@ -28,6 +28,9 @@ use crate::template::{Resource, TemplateError};
 /// How long Lambda waits before the first and before the second retry of an asynchronous invocation.
 const RETRY_WAITS: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
 
+/// The longest that Lambda waits before it tries again what it has throttled.
+const THROTTLED_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
+
 /// The service's state.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -56,6 +59,8 @@ struct Function {
     urls: BTreeSet<String>,
     /// Whether it sends traces to X-Ray.
     is_traced: bool,
+    /// How many of its invocations may run at the same time, where some were reserved for it.
+    reserved: Option<usize>,
 }
 
 /// How asynchronous invocations are tried.
@@ -84,6 +89,8 @@ pub(crate) struct Invocation {
     payload: Value,
     /// How many tries were made before; `None` for a synchronous one, which is tried once.
     tries: Option<usize>,
+    /// How often it was put off because as many ran as may.
+    throttled: u32,
 }
 
 /// What the service waits for.
@@ -102,6 +109,8 @@ pub struct FunctionInfo {
     pub binary: String,
     /// How long it may run.
     pub timeout_seconds: u32,
+    /// How many of its invocations may run at the same time, where some are reserved for it.
+    pub reserved: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +137,7 @@ struct FunctionProperties {
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
     tracing_config: Option<Tracing>,
+    reserved_concurrent_executions: Option<usize>,
     #[serde(default)]
     logging_config: Logging,
 }
@@ -300,6 +310,7 @@ fn deploy_function(cloud: &mut Cloud, resource: &Resource) -> Result<(), Templat
         invoke_configs: BTreeMap::new(),
         urls: BTreeSet::new(),
         is_traced: properties.tracing_config.is_some_and(Tracing::is_active),
+        reserved: properties.reserved_concurrent_executions,
     };
     cloud.lambda.functions.insert(name, function);
     Ok(())
@@ -411,7 +422,27 @@ pub(crate) fn invoke_async(cloud: &mut Cloud, name_or_arn: &str, payload: Value)
 /// Begins an invocation; `tries` as in [`Invocation`].
 fn invoke(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usize>) -> Result<EffectId, ApiError> {
     let invocation = invocation(cloud, name, payload, tries)?;
+    if tries.is_none() && is_full(cloud, &invocation.function) {
+        return Err(rate_exceeded());
+    }
     Ok(run(cloud, invocation))
+}
+
+/// Whether as many invocations of a function run as were reserved for it.
+fn is_full(cloud: &Cloud, function: &str) -> bool {
+    let reserved = cloud.lambda.functions.get(function).and_then(|known| known.reserved);
+    reserved.is_some_and(|reserved| {
+        let running = cloud.lambda.running.values();
+        running.filter(|running| running.function == function).count() >= reserved
+    })
+}
+
+/// What a caller who does not wait in a queue is told then.
+fn rate_exceeded() -> ApiError {
+    ApiError {
+        status: 429,
+        ..ApiError::new("TooManyRequestsException", "Rate Exceeded.")
+    }
 }
 
 /// An invocation of a version that is there.
@@ -427,11 +458,25 @@ fn invocation(cloud: &mut Cloud, name: Named, payload: Value, tries: Option<usiz
         version,
         payload,
         tries,
+        throttled: 0,
     })
 }
 
-/// Queues the run of an invocation.
-fn run(cloud: &mut Cloud, invocation: Invocation) -> EffectId {
+/// Queues the run of an invocation. An asynchronous one, where as many run as may, is tried again after a second, then after two, and so
+/// on up to every five minutes; that is none of its retries.
+fn run(cloud: &mut Cloud, mut invocation: Invocation) -> EffectId {
+    if invocation.tries.is_some() && is_full(cloud, &invocation.function) {
+        let wait = SignedDuration::from_secs(1 << invocation.throttled.min(9)).min(THROTTLED_WAIT_MAX);
+        let age = cloud.now().duration_since(invocation.accepted).saturating_add(wait);
+        if age > invoke_config(cloud, &invocation).age_max {
+            give_up(cloud, &invocation, "Rate Exceeded.", 429);
+        } else {
+            invocation.throttled += 1;
+            cloud.after(wait, super::Timer::Lambda(Timer::Retry(Box::new(invocation))));
+        }
+        cloud.effects_made += 1;
+        return cloud.effects_made;
+    }
     let made = begin(cloud, invocation);
     let id = made.id;
     cloud.effects.push_back(Effect::Invoke(made));
@@ -493,6 +538,7 @@ impl Cloud {
                 name: name.clone(),
                 binary: function.binary.clone(),
                 timeout_seconds: function.timeout_seconds,
+                reserved: function.reserved,
             })
             .collect()
     }
@@ -580,12 +626,7 @@ impl Cloud {
             json!({"error": error, "requestId": invocation.request_id}),
         );
         let Some(tries) = invocation.tries else { return };
-        let Some(known) = self.lambda.functions.get(&function) else {
-            return;
-        };
-        let qualifier = invocation.qualifier.as_deref().unwrap_or(LATEST);
-        let config = known.invoke_configs.get(qualifier).copied().unwrap_or(INVOKE_CONFIG);
-        let (dead_letters, role_arn) = (known.dead_letters.clone(), known.role_arn.clone());
+        let config = invoke_config(self, &invocation);
         let wait = RETRY_WAITS.get(tries).copied().unwrap_or(SignedDuration::from_mins(2));
         let age = self.now().duration_since(invocation.accepted).saturating_add(wait);
         if tries < config.retries_max && age <= config.age_max {
@@ -594,20 +635,40 @@ impl Cloud {
                 ..invocation
             };
             self.after(wait, super::Timer::Lambda(Timer::Retry(Box::new(next))));
-        } else if let Some(queue) = dead_letters {
-            let attribute = |value: String| json!({"DataType": "String", "StringValue": value});
-            let attributes = json!({
-                "RequestID": attribute(invocation.request_id),
-                "ErrorCode": {"DataType": "Number", "StringValue": "200"},
-                "ErrorMessage": attribute(error.chars().take(1024).collect()),
-            });
-            let body = invocation.payload.to_string();
-            let source_arn = arn_of(self, &function);
-            let acting = acting(&role_arn, &source_arn, &function);
-            if let Err(error) = sqs::send_in_role(self, &acting, &queue, &body, attributes) {
-                sqs::lost(self, &queue, &body, &error);
-            }
+        } else {
+            give_up(self, &invocation, &error, 200);
         }
+    }
+}
+
+/// How an asynchronous invocation is tried.
+fn invoke_config(cloud: &Cloud, invocation: &Invocation) -> InvokeConfig {
+    let qualifier = invocation.qualifier.as_deref().unwrap_or(LATEST);
+    let function = cloud.lambda.functions.get(&invocation.function);
+    let config = function.and_then(|function| function.invoke_configs.get(qualifier));
+    config.copied().unwrap_or(INVOKE_CONFIG)
+}
+
+/// An asynchronous invocation is tried no more: it is kept in the function's dead-letter queue, where it has one.
+fn give_up(cloud: &mut Cloud, invocation: &Invocation, error: &str, code: u16) {
+    let name = &invocation.function;
+    let Some(known) = cloud.lambda.functions.get(name) else {
+        return;
+    };
+    let (Some(queue), role_arn) = (known.dead_letters.clone(), known.role_arn.clone()) else {
+        return;
+    };
+    let attribute = |value: &str| json!({"DataType": "String", "StringValue": value});
+    let attributes = json!({
+        "RequestID": attribute(&invocation.request_id),
+        "ErrorCode": {"DataType": "Number", "StringValue": code.to_string()},
+        "ErrorMessage": attribute(&error.chars().take(1024).collect::<String>()),
+    });
+    let body = invocation.payload.to_string();
+    let source_arn = arn_of(cloud, name);
+    let acting = acting(&role_arn, &source_arn, name);
+    if let Err(error) = sqs::send_in_role(cloud, &acting, &queue, &body, attributes) {
+        sqs::lost(cloud, &queue, &body, &error);
     }
 }
 

@@ -187,6 +187,12 @@ fn store(cloud: &mut Cloud, bucket: &str, key: &str, content: Bytes, content_typ
 }
 
 impl Cloud {
+    /// An object of a bucket.
+    #[must_use]
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Bytes> {
+        get(self, bucket, key)
+    }
+
     /// Puts an object, as the person at the machine does. Objects of the same `content` share it.
     ///
     /// # Errors

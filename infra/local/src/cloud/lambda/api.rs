@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::effect::Invoke;
 use super::super::{ApiError, Caller, Cloud, Service};
 use super::versions::{Named, show, version_to_run};
-use super::{begin, invocation, invoke, not_found};
+use super::{begin, invocation, invoke, is_full, not_found, rate_exceeded};
 
 /// The largest event of a synchronous and of an asynchronous invocation, in bytes.
 const LARGEST: (usize, usize) = (6 * 1024 * 1024, 1024 * 1024);
@@ -73,6 +73,9 @@ impl Cloud {
             "Event" => invoke(self, name, payload, Some(0)).map(|_| Started::Accepted),
             _ => {
                 let invocation = invocation(self, name, payload, None)?;
+                if is_full(self, &invocation.function) {
+                    return Err(rate_exceeded());
+                }
                 Ok(Started::Run(begin(self, invocation)))
             }
         }

@@ -192,6 +192,39 @@ fn an_event_that_is_too_old_is_not_tried_again() {
 }
 
 #[test]
+fn no_more_run_than_are_reserved() {
+    let template = TEMPLATE.replace(
+        "FunctionName: work",
+        "FunctionName: work\n      ReservedConcurrentExecutions: 1",
+    );
+    let mut cloud = deploy(&template).unwrap();
+    let accepted = |cloud: &mut Cloud| matches!(invoke(cloud, "work:live", "Event", "{}"), Ok(Started::Accepted));
+    assert!(accepted(&mut cloud) && accepted(&mut cloud));
+    let first = queued(&mut cloud);
+    assert_eq!(first.len(), 1, "the second waits");
+    let refused = invoke(&mut cloud, "work", "RequestResponse", "{}").unwrap_err();
+    assert_eq!(
+        (refused.status, refused.code.as_str()),
+        (429, "TooManyRequestsException")
+    );
+    // It is looked at again after one second, then after two more: none of its two tries are spent by that.
+    let mut pass = |cloud: &mut Cloud, seconds| {
+        let later = cloud.now() + SignedDuration::from_secs(seconds);
+        cloud.advance(later);
+        queued(cloud)
+    };
+    assert!(pass(&mut cloud, 1).is_empty());
+    cloud.finish_invocation(first[0].id, InvocationOutcome::Answer(Value::Null));
+    assert!(pass(&mut cloud, 1).is_empty());
+    let second = pass(&mut cloud, 1);
+    assert_eq!(second.len(), 1);
+    assert!(accepted(&mut cloud));
+    // What is put off until it is too old is kept.
+    assert!(pass(&mut cloud, 300).is_empty());
+    assert_eq!(cloud.dead_letters()[0]["attributes"]["ErrorCode"]["StringValue"], "429");
+}
+
+#[test]
 fn a_url_is_of_the_alias() {
     let mut cloud = cloud();
     let url = |cloud: &Cloud| {
