@@ -22,11 +22,22 @@ pub struct Candidate {
     pub trains: bool,
     /// The share of requests that its server answers with 500.
     pub error_rate: f64,
+    /// How long its server runs well before it does that, in seconds.
+    #[serde(default)]
+    pub well_seconds: u32,
+    /// Whether its server starts at all.
+    #[serde(default = "starts")]
+    pub starts: bool,
     /// Another `pipeline-definition.json` than the model repository's.
     pub definition: Option<String>,
     /// A file beside the scripts, by its path, with its text.
     #[serde(skip)]
     pub beside: Option<(String, String)>,
+}
+
+/// Most do.
+fn starts() -> bool {
+    true
 }
 
 impl Candidate {
@@ -39,6 +50,8 @@ impl Candidate {
             tests_pass: true,
             trains: true,
             error_rate: 0.0,
+            well_seconds: 0,
+            starts: true,
             definition: None,
             beside: None,
         }

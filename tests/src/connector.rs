@@ -13,10 +13,12 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use jiff::Timestamp;
 use local::cloud::Cloud;
 use local::wire::{self, Routed};
 
 use crate::functions::Functions;
+use crate::pacing::{self, Answer, Answering, Director, Due, Fate, Kill, Pacing, Reaching, Seen};
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct InProcess {
     cloud: Arc<Mutex<Cloud>>,
     faults: Arc<Mutex<Faults>>,
     functions: Functions,
+    /// Where calls take their time.
+    pacing: Arc<Mutex<Option<Pacing>>>,
 }
 
 impl InProcess {
@@ -74,7 +78,18 @@ impl InProcess {
             cloud: Arc::new(Mutex::new(cloud)),
             faults: Arc::default(),
             functions: Functions::default(),
+            pacing: Arc::default(),
         }
+    }
+
+    /// From now on calls take their time, as the director says.
+    pub(crate) fn direct(&self, director: Box<dyn Director>) {
+        *self.pacing() = Some(Pacing::new(director));
+    }
+
+    /// The calls under way, where they take their time.
+    pub(crate) fn pacing(&self) -> MutexGuard<'_, Option<Pacing>> {
+        self.pacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cloud. The guard must not be held while a function runs.
@@ -93,23 +108,125 @@ impl InProcess {
     }
 
     fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let request = request
-            .try_into_http1x()
-            .map_err(|error| ConnectorError::user(error.into()))?;
-        // The SDK has every body the train sends in memory.
-        let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        answered(self.ask(in_memory(request)?))
+    }
+
+    fn ask(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
         let routed = wire::route(&mut self.cloud(), request);
-        let response = match routed {
+        match routed {
             Routed::Answer(response) => response,
             Routed::Invoke(pending) => {
                 // Unlocked: the function makes calls of its own.
                 let outcome = self.functions.run(&pending.invoke);
                 pending.finish(&mut self.cloud(), outcome)
             }
-        };
-        let response = response.map(SdkBody::from);
-        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        }
     }
+
+    /// A request that was on its way has reached AWS. When its answer is back, and the function ends in the meantime or not.
+    pub(crate) fn reach(&self, reaching: Reaching) -> (Option<(Duration, Due)>, Option<Kill>) {
+        let Reaching {
+            run,
+            function,
+            operation,
+            request,
+            fate,
+            to,
+        } = reaching;
+        let response = self.reached(run, &function, &operation, request, fate);
+        let returns = fate.returns.filter(|_| fate.kill.is_none());
+        let due = returns.map(|after| (after, Due::Return(run, Answering { to, response })));
+        (due, fate.kill)
+    }
+
+    fn reached(
+        &self,
+        run: u64,
+        function: &str,
+        operation: &str,
+        request: HttpRequest,
+        fate: Fate,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let now = self.cloud().now();
+        let seen = |body: &[u8], status: u16| {
+            let call = pacing::Call {
+                now,
+                run,
+                function,
+                operation,
+                body,
+            };
+            if let Some(pacing) = &mut *self.pacing() {
+                pacing.director.saw(now, &Seen::Called(&call, status));
+            }
+        };
+        let refused = |status, code| {
+            seen(request.body().bytes().unwrap_or_default(), status);
+            refusal(&request, status, code)
+        };
+        match fate.answer {
+            Answer::Throttled => return refused(400, "ThrottlingException"),
+            Answer::Unavailable => return refused(503, "ServiceUnavailable"),
+            Answer::FailedAfterDoing => {
+                let failed = refusal(&request, 500, "InternalFailure");
+                let request = in_memory(request)?;
+                self.show_as_before(now, fate);
+                let response = self.ask(request.clone());
+                seen(request.body(), response.status().as_u16());
+                return failed;
+            }
+            Answer::Done | Answer::Stale => {}
+        }
+        let request = in_memory(request)?;
+        if !pacing::may_lag(operation) {
+            self.show_as_before(now, fate);
+            let response = self.ask(request.clone());
+            seen(request.body(), response.status().as_u16());
+            return answered(response);
+        }
+        let key = (operation.to_owned(), request.body().clone());
+        let stale = |pacing: &mut Option<Pacing>| {
+            let (until, response) = pacing.as_ref()?.stale.get(&key)?;
+            (now < *until).then(|| response.clone())
+        };
+        let stale = stale(&mut self.pacing()).filter(|_| fate.answer == Answer::Stale);
+        let response = stale.unwrap_or_else(|| self.ask(request.clone()));
+        seen(request.body(), response.status().as_u16());
+        if let Some(pacing) = &mut *self.pacing() {
+            pacing.remember(key, request);
+        }
+        answered(response)
+    }
+
+    /// Keeps what the reads would show now, as what they show for a while after the change that comes.
+    fn show_as_before(&self, now: Timestamp, fate: Fate) {
+        let Some(lag) = fate.lag else { return };
+        let reads = match &*self.pacing() {
+            Some(pacing) => pacing.reads.clone(),
+            None => return,
+        };
+        let until = now + lag;
+        let before = reads
+            .into_iter()
+            .map(|(key, request)| (key, (until, self.ask(request))))
+            .collect();
+        if let Some(pacing) = &mut *self.pacing() {
+            pacing.stale = before;
+        }
+    }
+}
+
+/// The SDK has every body the train sends in memory.
+fn in_memory(request: HttpRequest) -> Result<http::Request<Bytes>, ConnectorError> {
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    Ok(request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default())))
+}
+
+fn answered(response: http::Response<Bytes>) -> Result<HttpResponse, ConnectorError> {
+    let response = response.map(SdkBody::from);
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
 /// How a service says that it is throttling or failing, in the protocol of the request.
@@ -152,6 +269,17 @@ fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let now = self.cloud().now();
+        if let Some(pacing) = &mut *self.pacing() {
+            let answer = pacing.send(now, request);
+            // What is lost on its way is waited for as long as the SDK will.
+            return HttpConnectorFuture::new(async {
+                match answer.await {
+                    Ok(answer) => answer,
+                    Err(_) => std::future::pending().await,
+                }
+            });
+        }
         let fault = self.faults().next();
         let answer = match fault {
             None => self.answer(request),
@@ -184,8 +312,18 @@ impl TimeSource for InProcess {
 }
 
 impl AsyncSleep for InProcess {
-    /// Back-off between retries takes no time here.
-    fn sleep(&self, _duration: Duration) -> Sleep {
-        Sleep::new(std::future::ready(()))
+    /// Back-off between retries takes no time, where calls take none.
+    fn sleep(&self, duration: Duration) -> Sleep {
+        match &mut *self.pacing() {
+            None => Sleep::new(std::future::ready(())),
+            Some(pacing) => {
+                let over = pacing.pause(duration);
+                Sleep::new(async {
+                    if over.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                })
+            }
+        }
     }
 }

@@ -14,7 +14,10 @@ use signalbox_aws::log::{Invocation, Lines, Origin};
 use signalbox_aws::runtime::{self, Function};
 
 /// Handles an event, with Lambda's request id and the version of the function.
-type Handler = Box<dyn Fn(Value, &str, &str) -> Pin<Box<dyn Future<Output = Result<Value, Failed>>>> + Send + Sync>;
+type Handler = Box<dyn Fn(Value, &str, &str) -> Handling + Send + Sync>;
+
+/// An event that is being handled.
+pub(crate) type Handling = Pin<Box<dyn Future<Output = Result<Value, Failed>> + Send>>;
 
 /// What Lambda is told of a handler that has failed.
 #[derive(Debug, Clone)]
@@ -96,6 +99,11 @@ impl Functions {
         event: Value,
         request: &str,
     ) -> Result<Option<Result<Value, Failed>>> {
+        Ok(self.begin(name, version, event, request)?.now_or_never())
+    }
+
+    /// Has a function begin to handle an event.
+    pub(crate) fn begin(&self, name: &str, version: &str, event: Value, request: &str) -> Result<Handling> {
         let key = (name.to_owned(), version.to_owned());
         if self
             .broken
@@ -103,14 +111,15 @@ impl Functions {
             .unwrap_or_else(PoisonError::into_inner)
             .contains(&key)
         {
-            return Ok(Some(Err(Failed {
+            let ended = Failed {
                 kind: "Runtime.ExitError".to_owned(),
                 message: "RequestId: local Error: Runtime exited with error: exit status 1".to_owned(),
-            })));
+            };
+            return Ok(Box::pin(std::future::ready(Err(ended))));
         }
         let handlers = self.handlers.read().unwrap_or_else(PoisonError::into_inner);
         let handler = handlers.get(name).with_context(|| format!("no function `{name}`"))?;
-        Ok(handler(event, request, version).now_or_never())
+        Ok(handler(event, request, version))
     }
 
     /// Runs what Lambda's `Invoke` waits for.

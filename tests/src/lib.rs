@@ -11,6 +11,7 @@ pub mod candidate;
 pub mod connector;
 mod driver;
 mod functions;
+pub mod pacing;
 pub mod site;
 pub mod snapshot;
 pub mod up;

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
@@ -19,11 +21,15 @@ use serde_json::{Value, json};
 use signalbox_aws::config::Environment;
 use signalbox_aws::dry_run::HoldingClient;
 use signalbox_aws::log::{Lines, Origin, subscriber};
+use signalbox_aws::runtime;
 use signalbox_model::trial;
 
 use crate::candidate::{self, Candidate};
 use crate::connector::InProcess;
 use crate::functions::{self, Failed};
+use crate::pacing::{self, Outside};
+
+mod paced;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const PARAMETERS: &str = include_str!("../../infra/parameters/local.json");
@@ -41,12 +47,48 @@ const TRAFFIC_REQUESTS: usize = 12;
 const LATEST: &str = "$LATEST";
 
 /// What is due outside at some time.
-#[derive(Debug, Clone, PartialEq)]
 enum Due {
     Build(EffectId, BuildOutcome),
     Job(EffectId, JobOutcome),
     Start(EffectId),
     Traffic,
+    /// An event reaches its function; whether Lambda is told what comes of it.
+    Begin(Box<Invoke>, bool),
+    /// A call or a pause of a run is over.
+    Under(pacing::Due),
+    /// A run's time is up, in seconds.
+    TimeUp(pacing::RunId, u32),
+}
+
+/// A server of the endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// The endpoint configuration that it was started for.
+    pub config: String,
+    /// What it serves.
+    pub candidate: Candidate,
+    /// Since when it serves.
+    pub up: Option<Timestamp>,
+}
+
+impl Instance {
+    /// The share of requests that it answers with 500.
+    fn error_rate(&self, now: Timestamp) -> f64 {
+        let well = SignedDuration::from_secs(self.candidate.well_seconds.into());
+        match self.up {
+            Some(up) if now.duration_since(up) >= well => self.candidate.error_rate,
+            _ => 0.0,
+        }
+    }
+}
+
+/// When the endpoint's users call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    Never,
+    /// While some of its servers fail: what is answered well changes nothing.
+    WhileFailing,
+    Always,
 }
 
 /// The template with these parameters. Reading it takes longer than a release does, and it is read once.
@@ -100,8 +142,13 @@ pub struct World {
     due: BinaryHeap<Reverse<(Timestamp, u64)>>,
     due_work: BTreeMap<u64, Due>,
     due_count: u64,
-    instances: BTreeMap<EffectId, Candidate>,
+    instances: BTreeMap<EffectId, Instance>,
     url_answers: BTreeMap<EffectId, InvocationOutcome>,
+    /// The functions that are running, where there is a director.
+    runs: BTreeMap<pacing::RunId, paced::Run>,
+    runs_begun: pacing::RunId,
+    /// How many runs of a function there may be at the same time, where that is bounded.
+    reserved: BTreeMap<String, usize>,
     happenings: Vec<Happening>,
     commits: u64,
     author: String,
@@ -109,7 +156,7 @@ pub struct World {
     message: Option<String>,
     served: u64,
     failed: u64,
-    traffic: bool,
+    traffic: Traffic,
     /// Whether a call that a policy refuses is no failure.
     may_be_refused: bool,
     /// How the events of a function, named by its binary, reach it; at once, where nothing is said.
@@ -193,13 +240,16 @@ impl World {
             due_count: 0,
             instances: BTreeMap::new(),
             url_answers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            runs_begun: 0,
+            reserved: BTreeMap::new(),
             happenings: Vec::new(),
             commits: 0,
             author: "Ada <ada@example.com>".into(),
             message: None,
             served: 0,
             failed: 0,
-            traffic: true,
+            traffic: Traffic::Always,
             may_be_refused: false,
             deliveries: BTreeMap::new(),
             schedules: BTreeMap::new(),
@@ -240,8 +290,20 @@ impl World {
 
     /// Turns the endpoint's users off.
     pub fn without_traffic(mut self) -> Self {
-        self.traffic = false;
+        self.traffic = Traffic::Never;
         self
+    }
+
+    /// Has the endpoint's users call only while some of its servers fail: for runs in which nothing else that they do would be seen.
+    #[must_use]
+    pub fn with_traffic_while_failing(mut self) -> Self {
+        self.traffic = Traffic::WhileFailing;
+        self
+    }
+
+    /// The servers of the endpoint.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
     }
 
     /// Has everything logged that the functions say, not the metrics alone.
@@ -360,9 +422,11 @@ impl World {
     /// # Errors
     /// Where the cloud has no such repository.
     pub fn push_to(&mut self, branch: &str, candidate: &Candidate) -> Result<String> {
-        let parent = (self.commits > 0).then(|| format!("{:040x}", self.commits));
+        // Told apart by their first characters, as people do.
+        let id = |number: u64| format!("{number:08x}{number:032x}");
+        let parent = (self.commits > 0).then(|| id(self.commits));
         self.commits += 1;
-        let commit = format!("{:040x}", self.commits);
+        let commit = id(self.commits);
         let push = Push {
             repository: self.model(),
             branch: branch.into(),
@@ -456,14 +520,32 @@ impl World {
     pub fn run_for(&mut self, time: SignedDuration) -> Result<()> {
         let end = self.cloud().now() + time;
         while self.step(end)? {}
-        self.cloud().advance(end);
+        self.pass_to(end)
+    }
+
+    /// Moves the clock on to a time before which nothing is due.
+    ///
+    /// # Errors
+    /// Where a function can't be run at all.
+    pub fn pass_to(&mut self, time: Timestamp) -> Result<()> {
+        self.cloud().advance(time);
         self.settle()?;
         Ok(())
     }
 
-    /// Goes on to the next thing that is due, if that is before `end`.
-    fn step(&mut self, end: Timestamp) -> Result<bool> {
+    /// Goes on to the next thing that is due, if that is not after `end`.
+    ///
+    /// # Errors
+    /// Where a function can't be run at all.
+    pub fn step(&mut self, end: Timestamp) -> Result<bool> {
         self.settle()?;
+        while let Some(Reverse((_, number))) = self.due.peek() {
+            if self.due_work.get(number).is_some_and(|due| !self.is_over(due)) {
+                break;
+            }
+            self.due_work.remove(number);
+            self.due.pop();
+        }
         let timer = self.cloud().next_timer();
         let outside = self.due.peek().map(|Reverse((time, _))| *time);
         let Some(next) = [timer, outside].into_iter().flatten().min().filter(|time| *time <= end) else {
@@ -476,7 +558,7 @@ impl World {
             }
             self.due.pop();
             if let Some(work) = self.due_work.remove(&number) {
-                self.report(work);
+                self.report(work)?;
             }
         }
         Ok(true)
@@ -513,10 +595,15 @@ impl World {
     fn perform(&mut self, effect: Effect) -> Result<()> {
         match effect {
             Effect::Invoke(invoke) => self.invoke(invoke)?,
-            Effect::Build(build) => self.later(BUILD_SECONDS, Due::Build(build.id, outcome_of_build(&build))),
+            Effect::Build(build) => {
+                let time = SignedDuration::from_secs(BUILD_SECONDS);
+                let time = self.takes(Outside::Build, &build.build_id, time);
+                self.due_after(time, Due::Build(build.id, outcome_of_build(&build)));
+            }
             Effect::Job(job) => {
                 let outcome = outcome_of_job(&job)?;
-                self.later(self.job_time.as_secs(), Due::Job(job.id, outcome));
+                let time = self.takes(Outside::Job, &job.name, self.job_time);
+                self.due_after(time, Due::Job(job.id, outcome));
             }
             Effect::StartInstance(start) => self.start(&start)?,
             Effect::StopInstance { id } => {
@@ -529,6 +616,10 @@ impl World {
     }
 
     fn invoke(&mut self, invoke: Invoke) -> Result<()> {
+        if self.is_directed() {
+            self.send(invoke);
+            return Ok(());
+        }
         let request = format!("{:?}", invoke.id);
         let scheduled = invoke.payload.get("source").and_then(Value::as_str) == Some("signalbox");
         let of_function = |(binary, _): &(&String, &Delivery)| invoke.function.ends_with(&format!("-{binary}"));
@@ -548,8 +639,11 @@ impl World {
                 return Ok(());
             }
         }
+        let by_url = invoke.payload.get("requestContext").is_some();
         let outcome = functions::outcome(self.handle(&invoke.function, &invoke.version, invoke.payload, &request)?);
-        self.url_answers.insert(invoke.id, outcome.clone());
+        if by_url {
+            self.url_answers.insert(invoke.id, outcome.clone());
+        }
         self.cloud().finish_invocation(invoke.id, outcome);
         Ok(())
     }
@@ -568,41 +662,76 @@ impl World {
             Some(logs) => tracing::dispatcher::with_default(logs, handle),
             None => handle(),
         }?;
+        self.read_lines(function);
+        Ok(handled)
+    }
+
+    /// Has CloudWatch read what a function has logged.
+    fn read_lines(&mut self, function: &str) {
         let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
         for line in lines {
             self.cloud().log_line(function, &line);
             let function = function.to_owned();
             self.log.push(Logged { function, line });
         }
-        Ok(handled)
     }
 
     fn start(&mut self, start: &StartInstance) -> Result<()> {
         let candidate = candidate::in_tar_gz(&start.model_archive).context("no candidate in the model archive")?;
-        self.instances.insert(start.id, candidate);
-        self.later(INSTANCE_SECONDS, Due::Start(start.id));
-        if self.traffic && !self.due_work.values().any(|due| *due == Due::Traffic) {
-            self.later(TRAFFIC_SECONDS, Due::Traffic);
+        let instance = Instance {
+            config: start.config.clone(),
+            candidate,
+            up: None,
+        };
+        self.instances.insert(start.id, instance);
+        let time = SignedDuration::from_secs(INSTANCE_SECONDS);
+        let time = self.takes(Outside::Instance, &start.config, time);
+        self.due_after(time, Due::Start(start.id));
+        if self.traffic != Traffic::Never && !self.due_work.values().any(|due| matches!(due, Due::Traffic)) {
+            self.due_after(SignedDuration::from_secs(TRAFFIC_SECONDS), Due::Traffic);
         }
         Ok(())
     }
 
-    fn report(&mut self, due: Due) {
+    fn report(&mut self, due: Due) -> Result<()> {
         match due {
             Due::Build(id, outcome) => self.cloud().finish_build(id, outcome),
             Due::Job(id, outcome) => self.cloud().finish_job(id, outcome),
-            Due::Start(id) => self.cloud().finish_start(id, Ok(())),
+            Due::Start(id) => self.started(id),
             Due::Traffic => {
                 self.serve();
                 if !self.instances.is_empty() {
-                    self.later(TRAFFIC_SECONDS, Due::Traffic);
+                    self.due_after(SignedDuration::from_secs(TRAFFIC_SECONDS), Due::Traffic);
                 }
             }
+            Due::Begin(invoke, told) => self.begin(*invoke, told)?,
+            Due::Under(due) => self.come(due),
+            Due::TimeUp(run, seconds) => self.time_up(run, seconds),
         }
+        Ok(())
     }
 
-    fn later(&mut self, seconds: i64, due: Due) {
-        let time = self.cloud().now() + SignedDuration::from_secs(seconds);
+    /// A server is up, or is not.
+    fn started(&mut self, id: EffectId) {
+        let now = self.cloud().now();
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        let started = if instance.candidate.starts {
+            instance.up = Some(now);
+            Ok(())
+        } else {
+            Err(
+                "The primary container for production variant AllTraffic did not pass the ping health check."
+                    .to_owned(),
+            )
+        };
+        self.cloud().finish_start(id, started);
+    }
+
+    fn due_after(&mut self, wait: SignedDuration, due: Due) {
+        // Saturating: what lies beyond the calendar's end never comes.
+        let time = self.cloud().now().checked_add(wait).unwrap_or(Timestamp::MAX);
         self.due_count += 1;
         self.due.push(Reverse((time, self.due_count)));
         self.due_work.insert(self.due_count, due);
@@ -610,6 +739,11 @@ impl World {
 
     /// The endpoint's users.
     fn serve(&mut self) {
+        let now = self.cloud().now();
+        let fails = |instance: &Instance| instance.error_rate(now) > 0.0;
+        if self.traffic == Traffic::WhileFailing && !self.instances.values().any(fails) {
+            return;
+        }
         let endpoint = self.model();
         for _ in 0..TRAFFIC_REQUESTS {
             let mut cloud = self.inside.cloud();
@@ -617,7 +751,7 @@ impl World {
             self.errors_owed += self
                 .instances
                 .get(&route.instance)
-                .map_or(0.0, |candidate| candidate.error_rate);
+                .map_or(0.0, |instance| instance.error_rate(now));
             let status = if self.errors_owed >= 1.0 { 500 } else { 200 };
             if status == 500 {
                 self.errors_owed -= 1.0;
@@ -698,40 +832,8 @@ impl World {
     /// # Errors
     /// Where the function URL does not answer.
     pub fn request(&mut self, method: &str, link: &str, body: &str) -> Result<Answer> {
-        let (path, query) = link.split_once('?').unwrap_or((link, ""));
-        let function = path
-            .split("/function-url/")
-            .nth(1)
-            .context("not a function URL")?
-            .trim_matches('/')
-            .to_owned();
-        let now = self.cloud().now();
-        let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": query,
-            "headers": {"content-type": "application/x-www-form-urlencoded", "host": "127.0.0.1:4566"},
-            "requestContext": {
-                "accountId": "anonymous", "apiId": "local", "domainName": "127.0.0.1:4566", "domainPrefix": "local",
-                "http": {"method": method, "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test"},
-                "requestId": "request", "routeKey": "$default", "stage": "$default",
-                "time": "02/Mar/2026:09:00:00 +0000", "timeEpoch": now.as_millisecond(),
-            },
-            "body": body, "isBase64Encoded": false,
-        });
-        let id = self.cloud().invoke_url(&function, event)?;
-        self.settle()?;
-        match self.url_answers.remove(&id) {
-            Some(InvocationOutcome::Answer(answer)) => {
-                let status = answer.get("statusCode").and_then(Value::as_u64).unwrap_or(200);
-                let headers = answer.get("headers").cloned().unwrap_or_else(|| json!({}));
-                let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
-                Ok(Answer {
-                    status: u16::try_from(status)?,
-                    headers: serde_json::from_value(headers)?,
-                    body: body.to_owned(),
-                })
-            }
-            other => bail!("the page did not answer: {other:?}"),
-        }
+        let id = self.send_request(method, link, body)?;
+        self.answer(id).context("the page did not answer")?
     }
 
     /// A version, as DescribeModelPackage shows it.
@@ -784,6 +886,8 @@ impl World {
     fn load_functions(&mut self) -> Result<()> {
         let infos = self.cloud().functions();
         for info in infos {
+            self.reserved
+                .extend(info.reserved.map(|reserved| (info.name.clone(), reserved)));
             let environment = self
                 .cloud()
                 .function_environment(&info.name)
@@ -825,6 +929,13 @@ impl World {
     /// The SDK's configuration for a function: into the cloud, by its virtual clock.
     fn sdk(&self, access_key_id: &str) -> SdkConfig {
         let credentials = Credentials::from_keys(access_key_id, "local", Some("local".into()));
+        // Its pauses are drawn at random otherwise.
+        let retries = RetryConfig::standard().with_use_static_exponential_base(true);
+        let timeouts = if self.is_directed() {
+            runtime::timeouts()
+        } else {
+            TimeoutConfig::disabled()
+        };
         SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::latest())
             .region(aws_config::Region::new("eu-west-1"))
@@ -834,9 +945,27 @@ impl World {
             .http_client(HoldingClient::new(self.inside.clone()))
             .time_source(self.inside.clone())
             .sleep_impl(self.inside.clone())
-            .retry_config(aws_config::retry::RetryConfig::standard())
+            .retry_config(retries)
+            .timeout_config(timeouts)
             .stalled_stream_protection(aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled())
             .build()
+    }
+}
+
+/// What a function URL's visitor gets.
+fn page(outcome: InvocationOutcome) -> Result<Answer> {
+    match outcome {
+        InvocationOutcome::Answer(answer) => {
+            let status = answer.get("statusCode").and_then(Value::as_u64).unwrap_or(200);
+            let headers = answer.get("headers").cloned().unwrap_or_else(|| json!({}));
+            let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
+            Ok(Answer {
+                status: u16::try_from(status)?,
+                headers: serde_json::from_value(headers)?,
+                body: body.to_owned(),
+            })
+        }
+        other => bail!("the page did not answer: {other:?}"),
     }
 }
 

@@ -79,13 +79,18 @@ pub async fn handle<F: Function>(function: &F, invocation: Invocation, event: Va
     .await
 }
 
-/// The SDK's configuration: one HTTP client, bounded calls.
-async fn sdk_config() -> SdkConfig {
-    let timeouts = TimeoutConfig::builder()
+/// How long a call to AWS may take.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        .build()
+}
+
+/// The SDK's configuration: one HTTP client, bounded calls.
+async fn sdk_config() -> SdkConfig {
+    let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts());
     let config = match HoldingClient::by_default() {
         Some(client) => config.http_client(client),
         None => config,
