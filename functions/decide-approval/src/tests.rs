@@ -5,7 +5,7 @@ use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::macs::GenerateMac;
 use signalbox_aws::memory::{Objects, OneEndpoint, OneKey, Packages, ReleaseTrain, Tally, Trainings};
 use signalbox_aws::registry::PackageSummary;
-use signalbox_aws::releases::Standing;
+use signalbox_aws::releases::{Recent, Standing};
 use signalbox_model::lineage::{Lineage, Trigger};
 use signalbox_model::link::token_digest;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
@@ -141,7 +141,7 @@ impl ReadReleases for Pipeline<'_> {
         self.releases.approval_of(pipeline, release).await
     }
 
-    async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+    async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<Recent>, AwsError> {
         self.releases.recent_approvals(pipeline).await
     }
 }

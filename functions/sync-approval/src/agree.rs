@@ -11,7 +11,7 @@ use signalbox_model::decision::{Decided, Decision, TRAIN};
 use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
 use signalbox_model::notice::Notice;
-use signalbox_model::package::{ApprovalStatus, key};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
 use signalbox_model::settle::{Approval, Ending, Seen, Step, settle, waited};
 
 use crate::{Ports, Settings};
@@ -19,15 +19,29 @@ use crate::{Ports, Settings};
 /// How many steps one event takes at most: answer, record, and see that it is so.
 const STEPS_MAX: usize = 4;
 
-/// Does what is to be done so that registry, pipeline and people agree on a release. Whether there was anything. The approval is as
-/// it was `seen`, where it was.
+/// What came of it.
+pub(crate) struct Agreed {
+    /// Whether there was anything to be done.
+    pub(crate) changed: bool,
+    /// The version as it is, where it was read and nothing was done.
+    pub(crate) package: Option<ModelPackage>,
+}
+
+impl Agreed {
+    const CHANGED: Self = Self {
+        changed: true,
+        package: None,
+    };
+}
+
+/// Does what is to be done so that registry, pipeline and people agree on a release. The approval is as it was `seen`, where it was.
 pub(crate) async fn agree<R, S, E, N, C>(
     settings: &Settings,
     ports: &Ports<'_, R, S, E, N, C>,
     release: &ReleaseId,
     arn: &ModelPackageArn,
     mut seen: Option<Seen>,
-) -> Result<bool, anyhow::Error>
+) -> Result<Agreed, anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
@@ -56,7 +70,10 @@ where
             None => releases.approval_of(pipeline, release).await?,
         };
         let Some(now) = now else {
-            return Ok(false);
+            return Ok(Agreed {
+                changed: false,
+                package: Some(package),
+            });
         };
         let approval = Approval::read(model, &now);
         // Where the decision is marked, the page has measured that.
@@ -74,7 +91,12 @@ where
             &settings.approvers,
             settings.approvals_needed,
         ) {
-            Step::Undecided | Step::Settled => return Ok(step > 0),
+            Step::Undecided | Step::Settled => {
+                return Ok(Agreed {
+                    changed: step > 0,
+                    package: Some(package),
+                });
+            }
             Step::Answer(decided) => {
                 let approved = decided.decision == Decision::Approve;
                 let summary = decided.description();
@@ -94,7 +116,7 @@ where
                 registry
                     .decide(arn, ApprovalStatus::Approved, &stands.description(), &metadata)
                     .await?;
-                return Ok(true);
+                return Ok(Agreed::CHANGED);
             }
             Step::Restart { stands, lost } => {
                 let reason = stands.description();
@@ -108,7 +130,7 @@ where
                 registry
                     .decide(arn, ApprovalStatus::Approved, &reason, &metadata)
                     .await?;
-                return Ok(true);
+                return Ok(Agreed::CHANGED);
             }
             Step::End { ending, lost } => {
                 // Told and counted first and marked then: who dies in between tells again, but nobody stays untold.
@@ -145,12 +167,12 @@ where
                             .await?
                     }
                 }
-                return Ok(true);
+                return Ok(Agreed::CHANGED);
             }
         }
     }
     tracing::warn!("not settled yet; the next event or sweep goes on");
-    Ok(true)
+    Ok(Agreed::CHANGED)
 }
 
 /// An ending as a decision: what ended without one is the train's.

@@ -19,7 +19,7 @@ use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
-    AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, StartRollbacks, supersede_waiting,
+    AnswerApprovals, ReadApprovals, ReadReleases, Recent, Releases, StartReleases, StartRollbacks, supersede_waiting,
 };
 use signalbox_aws::runtime::Function;
 use signalbox_model::decision::Decision;
@@ -33,6 +33,7 @@ use signalbox_model::undo::was_rejected;
 use self::agree::agree;
 
 mod agree;
+mod unanswered;
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -210,7 +211,7 @@ where
     let asked = package.asked().map(|asked| asked.release);
     let asked = asked.filter(|asked| package.outcome_of(asked).is_none());
     if let Some(release) = mine.map(|(release, _)| release).or(asked.as_ref())
-        && agree(settings, ports, release, arn, None).await?
+        && agree(settings, ports, release, arn, None).await?.changed
     {
         return follow(settings, ports, &registry.package(arn).await?).await;
     }
@@ -322,7 +323,7 @@ where
     log::release(release);
     let arn = ports.releases.package_of(&settings.release_pipeline, release).await?;
     let arn = arn.with_context(|| format!("the release {release} has no variable ModelPackageArn"))?;
-    if agree(settings, ports, release, &arn, None).await? {
+    if agree(settings, ports, release, &arn, None).await?.changed {
         follow(settings, ports, &ports.registry.package(&arn).await?).await?;
     }
     Ok(())
@@ -342,7 +343,12 @@ where
     C: Count + Measure,
 {
     let mut seen = BTreeSet::new();
-    for (release, approval) in ports.releases.recent_approvals(&settings.release_pipeline).await? {
+    for recent in ports.releases.recent_approvals(&settings.release_pipeline).await? {
+        let Recent {
+            release,
+            approval,
+            failure,
+        } = recent;
         let lately = now.duration_since(approval.at) < SWEPT;
         if approval.status != ActionStatus::InProgress && !lately {
             continue;
@@ -350,9 +356,22 @@ where
         let Some(arn) = ports.releases.package_of(&settings.release_pipeline, &release).await? else {
             continue;
         };
-        if seen.insert(arn.clone()) && agree(settings, ports, &release, &arn, Some(approval)).await? {
+        if !seen.insert(arn.clone()) {
+            continue;
+        }
+        let agreed = agree(settings, ports, &release, &arn, Some(approval)).await?;
+        if agreed.changed {
             tracing::info!("found by the sweep");
             follow(settings, ports, &ports.registry.package(&arn).await?).await?;
+        } else if let Some(package) = agreed.package {
+            match failure {
+                Some(failure) if package.outcome_of(&release).is_none() => {
+                    unanswered::end(settings, ports, &release, &package, &failure).await?;
+                }
+                // What was decided in the registry since, and did not arrive.
+                _ if package.outcome_of(&release).is_some() => follow(settings, ports, &package).await?,
+                _ => {}
+            }
         }
     }
     Ok(())

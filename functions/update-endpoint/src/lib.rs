@@ -20,7 +20,7 @@ use signalbox_aws::log;
 use signalbox_aws::macs::{GenerateMac, Macs};
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{Releases, StartRollbacks};
+use signalbox_aws::releases::{ReadExecutions, Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
 use signalbox_aws::scaling::{AutoScaling, ScaleVariants};
 use signalbox_model::job::Job;
@@ -97,8 +97,8 @@ pub trait Tools {
     type Alarms: ReadAlarms;
     /// Tells people.
     type Notices: Publish;
-    /// Starts the rollback of what was just deployed.
-    type Rollbacks: StartRollbacks;
+    /// Sees whether an execution goes on; starts the rollback of what was just deployed.
+    type Rollbacks: ReadExecutions + StartRollbacks;
     /// Has the variant scaled.
     type Scaling: ScaleVariants;
     /// Signs the link that takes a deployment back.
@@ -243,6 +243,19 @@ impl<T: Tools> Work<'_, T> {
             summary,
             percent,
         }
+    }
+
+    /// Nothing is begun for an execution that has ended. Lambda may deliver a job's event again, long after the job was answered: its
+    /// version may have been taken back since, and what `serving` means may be another one.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    async fn unless_ended(&self, pipeline: &str) -> Result<(), Failure> {
+        if self.tools.rollbacks().is_in_progress(pipeline, self.id).await? {
+            return Ok(());
+        }
+        tracing::warn!(pipeline, "a job of an execution that has ended: nothing is begun");
+        Err(Failure::failed(format!("the execution {} has ended", self.id)))
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Failure> {

@@ -96,6 +96,7 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         return Ok(not_yet);
     }
     if matches!(step, Step::Create | Step::Update { .. }) {
+        work.unless_ended(&settings.release_pipeline).await?;
         let prepared = match release.prepare(&step).await? {
             Ok(prepared) => prepared,
             Err(refusal) => {

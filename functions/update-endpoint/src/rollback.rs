@@ -73,8 +73,9 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
         let followed = endpoint.config == config && pending.is_some_and(|pending| mine(pending).is_none());
         return match next(work, &endpoint, config, None).await {
             Step::Serving => {
+                let answer = done(work, config, reason).await?;
                 work.scale().await?;
-                done(work, config, reason).await
+                Ok(answer)
             }
             _ if followed => done(work, config, reason).await,
             step => over(work, step).await,
@@ -89,6 +90,7 @@ pub(crate) async fn take_back<T: Tools>(work: &Work<'_, T>, undoes: Undoes, reas
         // Whatever it is, it ends first; a configuration that nobody wants is never in flight.
         return over(work, next(work, &endpoint, "", None).await).await;
     }
+    work.unless_ended(&settings.rollback_pipeline).await?;
     let exchange = match find(work, &endpoint, undoes).await? {
         Found::Exchange(exchange) => exchange,
         Found::Nothing(summary) => {

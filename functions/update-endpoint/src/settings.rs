@@ -18,6 +18,8 @@ pub struct Settings {
     pub notices_topic_arn: String,
     /// Whether people are told of each shift of the traffic, and not of the ends alone.
     pub tells_each_shift: bool,
+    /// The pipeline that brings versions to the endpoint.
+    pub release_pipeline: String,
     /// The pipeline that takes a deployed version back.
     pub rollback_pipeline: String,
     /// The page that the link in the mail about a deployment opens.
@@ -93,6 +95,7 @@ impl Settings {
             group: environment.parsed("MODEL_PACKAGE_GROUP_ARN")?,
             notices_topic_arn: environment.required("NOTICES_TOPIC_ARN")?.to_owned(),
             tells_each_shift: environment.required("PROGRESS_NOTICES")? == "each-shift",
+            release_pipeline: environment.required("RELEASE_PIPELINE")?.to_owned(),
             rollback_pipeline: environment.required("ROLLBACK_PIPELINE")?.to_owned(),
             page_url: environment.required("PAGE_URL")?.to_owned(),
             execution_role_arn: environment.required("EXECUTION_ROLE_ARN")?.to_owned(),

@@ -182,6 +182,7 @@ impl World {
                 .unwrap(),
             notices_topic_arn: "arn:aws:sns:eu-west-1:123456789012:churn-notices".into(),
             tells_each_shift: true,
+            release_pipeline: "churn-release".into(),
             rollback_pipeline: "churn-rollback".into(),
             page_url: "https://page.example/".into(),
             execution_role_arn: "arn:aws:iam::123456789012:role/churn-sagemaker-eu-west-1".into(),

@@ -2,7 +2,7 @@
 
 use aws_sdk_codepipeline::types::{
     ActionExecutionDetail, ActionExecutionFilter, ActionExecutionStatus, ApprovalResult, ApprovalStatus as SdkApproval,
-    PipelineVariable, StageExecutionStatus, StageState,
+    PipelineExecution, PipelineExecutionStatus, PipelineVariable, StageExecutionStatus, StageState,
 };
 use jiff::Timestamp;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
@@ -10,11 +10,13 @@ use signalbox_model::package::ApprovalStatus;
 use signalbox_model::settle::{ActionStatus, Seen, superseded_by};
 use signalbox_model::undo::{Undoes, reason_variable};
 
-use crate::error::AwsError;
+use crate::error::{AwsError, ErrorKind};
 use crate::registry::{ReadPackages, timestamp};
 
 /// The stage and the action of the approval, as the template names them.
 pub const APPROVAL: &str = "Approve";
+/// The stage of the deployment.
+pub const DEPLOYMENT: &str = "Deploy";
 /// The pipeline's variable that holds the version.
 pub const MODEL_PACKAGE_VARIABLE: &str = "ModelPackageArn";
 
@@ -140,8 +142,31 @@ pub trait ReadReleases: Send + Sync {
     ///
     /// # Errors
     /// Whatever CodePipeline says.
-    fn recent_approvals(&self, pipeline: &str)
-    -> impl Future<Output = Result<Vec<(ReleaseId, Seen)>, AwsError>> + Send;
+    fn recent_approvals(&self, pipeline: &str) -> impl Future<Output = Result<Vec<Recent>, AwsError>> + Send;
+}
+
+/// A release that has come to its approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// The release.
+    pub release: ReleaseId,
+    /// Its approval.
+    pub approval: Seen,
+    /// What CodePipeline says of its deployment, where that has failed.
+    pub failure: Option<String>,
+}
+
+/// Lets one see whether an execution goes on.
+pub trait ReadExecutions: Send + Sync {
+    /// Whether the execution of that pipeline is in progress. One that is not there is not.
+    ///
+    /// # Errors
+    /// Whatever else CodePipeline says.
+    fn is_in_progress(
+        &self,
+        pipeline: &str,
+        execution: &ReleaseId,
+    ) -> impl Future<Output = Result<bool, AwsError>> + Send;
 }
 
 /// Lets one answer the approval.
@@ -303,19 +328,35 @@ impl ReadUndecided for Releases {
     }
 }
 
+impl Releases {
+    async fn execution(&self, pipeline: &str, id: &ReleaseId) -> Result<Option<PipelineExecution>, AwsError> {
+        let request = self.0.get_pipeline_execution().pipeline_name(pipeline);
+        let answer = request.pipeline_execution_id(id.as_str()).send().await;
+        let answer = answer.map_err(|error| AwsError::of("codepipeline:GetPipelineExecution", &error))?;
+        Ok(answer.pipeline_execution)
+    }
+}
+
+impl ReadExecutions for Releases {
+    async fn is_in_progress(&self, pipeline: &str, execution: &ReleaseId) -> Result<bool, AwsError> {
+        match self.execution(pipeline, execution).await {
+            Ok(execution) => {
+                let status = execution.and_then(|execution| execution.status);
+                Ok(status == Some(PipelineExecutionStatus::InProgress))
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl ReadReleases for Releases {
     async fn package_of(&self, pipeline: &str, release: &ReleaseId) -> Result<Option<ModelPackageArn>, AwsError> {
-        let request = self
-            .0
-            .get_pipeline_execution()
-            .pipeline_name(pipeline)
-            .pipeline_execution_id(release.as_str());
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| AwsError::of("codepipeline:GetPipelineExecution", &error))?;
-        let execution = answer.pipeline_execution.as_ref();
-        let variables = execution.map(|execution| execution.variables()).unwrap_or_default();
+        let execution = self.execution(pipeline, release).await?;
+        let variables = execution
+            .as_ref()
+            .map(|execution| execution.variables())
+            .unwrap_or_default();
         let variable = variables
             .iter()
             .find(|variable| variable.name() == Some(MODEL_PACKAGE_VARIABLE));
@@ -326,27 +367,53 @@ impl ReadReleases for Releases {
         let filter = ActionExecutionFilter::builder()
             .pipeline_execution_id(release.as_str())
             .build();
-        let approvals = self.approvals(pipeline, Some(filter)).await?;
-        Ok(approvals.into_iter().map(|(_, seen)| seen).next())
+        let actions = self.actions(pipeline, Some(filter)).await?;
+        Ok(actions.iter().find_map(seen).map(|(_, seen)| seen))
     }
 
-    async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
-        self.approvals(pipeline, None).await
+    async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<Recent>, AwsError> {
+        let actions = self.actions(pipeline, None).await?;
+        let recent = actions.iter().filter_map(seen).map(|(release, approval)| {
+            // Newest first: a deployment that was retried is what it is now.
+            let mine = |action: &&ActionExecutionDetail| action.pipeline_execution_id() == Some(release.as_str());
+            let deployment = actions
+                .iter()
+                .filter(mine)
+                .find(|action| action.stage_name() == Some(DEPLOYMENT));
+            let failure = deployment.and_then(failure);
+            Recent {
+                release,
+                approval,
+                failure,
+            }
+        });
+        Ok(recent.collect())
     }
 }
 
 impl Releases {
-    /// The approvals among the hundred newest actions, newest first.
-    async fn approvals(
+    /// The hundred newest actions, newest first.
+    async fn actions(
         &self,
         pipeline: &str,
         filter: Option<ActionExecutionFilter>,
-    ) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+    ) -> Result<Vec<ActionExecutionDetail>, AwsError> {
         let request = self.0.list_action_executions().pipeline_name(pipeline);
         let answer = request.set_filter(filter).max_results(100).send().await;
         let answer = answer.map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
-        Ok(answer.action_execution_details().iter().filter_map(seen).collect())
+        Ok(answer.action_execution_details.unwrap_or_default())
     }
+}
+
+/// Why an action has failed, where it has.
+fn failure(action: &ActionExecutionDetail) -> Option<String> {
+    if action.status() != Some(&ActionExecutionStatus::Failed) {
+        return None;
+    }
+    let result = action.output().and_then(|output| output.execution_result());
+    let error = result.and_then(|result| result.error_details()?.message());
+    let summary = result.and_then(|result| result.external_execution_summary());
+    Some(error.or(summary).unwrap_or("CodePipeline gives no reason").to_owned())
 }
 
 fn seen(action: &ActionExecutionDetail) -> Option<(ReleaseId, Seen)> {

@@ -180,3 +180,73 @@ async fn of_each_version_the_newest_release_counts() {
         Some(Decision::Approve)
     );
 }
+
+/// CodePipeline has given the deployment up, and the version says nothing of it: whoever should have said so died.
+fn unanswered() -> World {
+    let approved = by_link(Decision::Approve);
+    let world = World::ended(train(ActionStatus::Succeeded, &approved.description()));
+    world.record(&approved);
+    world
+        .releases
+        .fail_deployment(&release(), "the function failed to return a result");
+    world
+}
+
+#[tokio::test]
+async fn a_deployment_that_got_no_answer_is_told_once() {
+    let world = unanswered();
+    world.handle_twice(SWEEP).await;
+    assert_eq!(world.subjects(), ["v7 release failed"]);
+    contains(
+        &world.notices()[0],
+        &["failed to return a result", "churn-update-endpoint", "retry the stage"],
+    );
+    assert_eq!(world.package().outcome_of(&release()), Some(Outcome::Failed));
+    assert!(world.releases.started().is_empty());
+}
+
+#[tokio::test]
+async fn a_deployment_that_got_no_answer_is_let_end_and_done_again_where_it_serves() {
+    let config = arn(7).endpoint_config_name(&release());
+    let endpoint = |pending: bool, config: &str| Endpoint {
+        status: if pending { Status::Updating } else { Status::InService },
+        config: if pending { "churn-v6-fedcba98" } else { config }.to_owned(),
+        failure_reason: None,
+        pending: pending.then(|| Pending {
+            config: config.to_owned(),
+            phase: None,
+            message: None,
+            since: None,
+            desired_count: None,
+        }),
+        modified_at: None,
+        desired_counts: Vec::new(),
+    };
+    for (pending, started) in [(true, 0), (false, 1)] {
+        let world = unanswered();
+        world.endpoint.set(endpoint(pending, &config));
+        world.handle_twice(SWEEP).await;
+        assert_eq!(
+            (world.releases.started().len(), world.subjects().len()),
+            (started, 0),
+            "{pending}"
+        );
+        assert_eq!(world.package().outcome(), None);
+    }
+    let world = unanswered();
+    world.endpoint.set(endpoint(false, "churn-v6-fedcba98"));
+    world.handle_twice(SWEEP).await;
+    assert_eq!(world.subjects(), ["v7 release failed"]);
+}
+
+#[tokio::test]
+async fn an_approval_in_the_registry_after_a_rejection_is_found_too() {
+    let rejected = by_link(Decision::Reject);
+    let world = World::ended(train(ActionStatus::Failed, &rejected.description()));
+    world.record(&rejected);
+    world.handle(SWEEP).await.unwrap();
+    assert_eq!(world.subjects(), ["v7 rejected"]);
+    world.decide(ApprovalStatus::Approved, Some("after all"), 600);
+    world.handle_twice(SWEEP).await;
+    assert_eq!(world.releases.started(), [arn(7)]);
+}

@@ -617,3 +617,48 @@ async fn what_is_taken_back_is_the_release_that_brought_it() {
         assert_eq!(release, expected, "{before:?}");
     }
 }
+
+/// A release that waited for the endpoint begins as soon as the rollback's update is done, which may be before the rollback looks again.
+#[tokio::test]
+async fn a_release_that_is_faster_than_the_next_look_changes_nothing_about_what_was_taken_back() {
+    const NEXT: &str = "churn-v8-00000008";
+    let next = (NEXT, "churn-v8");
+    for done in [false, true] {
+        let world = World::deployed();
+        going(world.handle(ROLLBACK).await);
+        world
+            .endpoint
+            .make_config(&config(next.0, next.1, Some(BACK)))
+            .await
+            .unwrap();
+        if done {
+            world.set(Status::InService, NEXT, None);
+        } else {
+            world.set(
+                Status::Updating,
+                BACK,
+                pending(NEXT, "Creating", "Creating 4 new instance(s)."),
+            );
+        }
+        let updates = world.endpoint.updates();
+        let summary = super::done(world.handle(&asked_for()).await);
+        contains(&summary, &[SUMMARY]);
+        assert_eq!(world.outcome(7), Some(Outcome::RolledBack), "{done}");
+        assert!(world.subjects().contains(&"v7 rolled back".to_owned()), "{done}");
+        assert_eq!(world.endpoint.updates(), updates, "the release goes on");
+    }
+}
+
+/// Lambda may deliver the event of a job again when its execution is long over: `serving` then means another version.
+#[tokio::test]
+async fn nothing_is_begun_for_an_execution_that_has_ended() {
+    let world = World::deployed();
+    world.releases.finish(&EXECUTION.parse().unwrap());
+    let event = rollback(EXECUTION, "serving", None);
+    contains(&failure(world.handle(&event).await).message, &["has ended"]);
+    assert!(world.is_as_deployed() && world.notices().is_empty());
+    let world = World::serving();
+    world.releases.finish(&RELEASE.parse().unwrap());
+    contains(&failure(world.handle(JOB).await).message, &["has ended"]);
+    assert!(world.is_untouched() && world.notices().is_empty());
+}

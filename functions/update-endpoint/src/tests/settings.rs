@@ -5,7 +5,7 @@ use signalbox_aws::configurations::{Capture, Network};
 use super::*;
 
 /// What the template sets when nothing but the defaults is given.
-const LEAST: [(&str, &str); 28] = [
+const LEAST: [(&str, &str); 29] = [
     ("MODEL_NAME", "churn"),
     (
         "MODEL_PACKAGE_GROUP_ARN",
@@ -13,6 +13,7 @@ const LEAST: [(&str, &str); 28] = [
     ),
     ("NOTICES_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:churn-notices"),
     ("PROGRESS_NOTICES", "each-shift"),
+    ("RELEASE_PIPELINE", "churn-release"),
     ("ROLLBACK_PIPELINE", "churn-rollback"),
     ("PAGE_URL", "https://page.example/"),
     ("EXECUTION_ROLE_ARN", "arn:aws:iam::123456789012:role/churn"),

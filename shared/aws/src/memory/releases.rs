@@ -1,6 +1,6 @@
 //! Twin of the release pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -10,7 +10,8 @@ use signalbox_model::settle::{ActionStatus, Seen};
 use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
 use crate::releases::{
-    AnswerApprovals, ReadApprovals, ReadReleases, ReadUndecided, Standing, StartReleases, StartRollbacks, Waiting,
+    AnswerApprovals, ReadApprovals, ReadExecutions, ReadReleases, ReadUndecided, Recent, Standing, StartReleases,
+    StartRollbacks, Waiting,
 };
 
 /// Twin of [`Releases`](crate::releases::Releases).
@@ -26,6 +27,10 @@ struct State {
     waiting: Option<Waiting>,
     /// In the order in which they ended.
     ended: Vec<(ReleaseId, Seen)>,
+    /// The executions that are over.
+    over: BTreeSet<ReleaseId>,
+    /// Why deployments have failed.
+    failures: BTreeMap<ReleaseId, String>,
 }
 
 impl ReleaseTrain {
@@ -43,6 +48,16 @@ impl ReleaseTrain {
             let since = seen.since.or(waiting.since);
             state.ended.push((waiting.release, Seen { since, ..seen }));
         }
+    }
+
+    /// Ends an execution.
+    pub fn finish(&self, execution: &ReleaseId) {
+        lock(&self.0).over.insert(execution.clone());
+    }
+
+    /// Has the deployment of a release fail, as CodePipeline does that got no answer.
+    pub fn fail_deployment(&self, release: &ReleaseId, reason: &str) {
+        lock(&self.0).failures.insert(release.clone(), reason.to_owned());
     }
 
     /// Ends the wait of whatever waits, as CodePipeline does when its time is over.
@@ -132,6 +147,13 @@ impl ReadApprovals for ReleaseTrain {
     }
 }
 
+impl ReadExecutions for ReleaseTrain {
+    async fn is_in_progress(&self, _pipeline: &str, execution: &ReleaseId) -> Result<bool, AwsError> {
+        pause().await;
+        Ok(!lock(&self.0).over.contains(execution))
+    }
+}
+
 impl ReadReleases for ReleaseTrain {
     async fn package_of(&self, _pipeline: &str, release: &ReleaseId) -> Result<Option<ModelPackageArn>, AwsError> {
         pause().await;
@@ -146,14 +168,21 @@ impl ReadReleases for ReleaseTrain {
         Ok(ended.map(|(_, seen)| seen.clone()).or(waits.map(in_progress)))
     }
 
-    async fn recent_approvals(&self, _pipeline: &str) -> Result<Vec<(ReleaseId, Seen)>, AwsError> {
+    async fn recent_approvals(&self, _pipeline: &str) -> Result<Vec<Recent>, AwsError> {
         pause().await;
         let state = lock(&self.0);
         let waits = state
             .waiting
             .iter()
             .map(|waiting| (waiting.release.clone(), in_progress(waiting)));
-        Ok(waits.chain(state.ended.iter().rev().cloned()).collect())
+        let recent = waits
+            .chain(state.ended.iter().rev().cloned())
+            .map(|(release, approval)| Recent {
+                failure: state.failures.get(&release).cloned(),
+                release,
+                approval,
+            });
+        Ok(recent.collect())
     }
 }
 

@@ -463,11 +463,20 @@ async fn the_newest_approvals_are_listed_in_one_page() {
         at,
     };
     let before = time() - jiff::SignedDuration::from_mins(10);
+    let recent = |release, approval, failure: Option<&str>| Recent {
+        release,
+        approval,
+        failure: failure.map(str::to_owned),
+    };
     assert_eq!(
         releases.recent_approvals("train").await.unwrap(),
         [
-            (release(), seen(ActionStatus::InProgress, time())),
-            (EARLIER.parse().unwrap(), seen(ActionStatus::Abandoned, before)),
+            recent(
+                release(),
+                seen(ActionStatus::InProgress, time()),
+                Some("not an approval")
+            ),
+            recent(EARLIER.parse().unwrap(), seen(ActionStatus::Abandoned, before), None),
         ]
     );
     assert_eq!(releases.recent_approvals("train").await.unwrap(), []);
