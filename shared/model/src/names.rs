@@ -255,8 +255,10 @@ impl FromStr for ModelPackageArn {
         let (Some("model-package"), Some(group), Some(version), None) = (kind, group, version, rest) else {
             return Err(error());
         };
-        let version = version.parse().map_err(|_| error())?;
-        if arn != "arn" || service != "sagemaker" || group.is_empty() || version == 0 {
+        let version = number(version).ok_or_else(error)?;
+        // Addresses of the console are made of these.
+        let plain = [partition, region, account, group].into_iter().all(is_plain);
+        if arn != "arn" || service != "sagemaker" || group.is_empty() || !plain {
             return Err(error());
         }
         Ok(Self {
@@ -340,7 +342,18 @@ impl FromStr for ModelPackageGroupArn {
 pub fn version_of_config(config: &str) -> Option<(&str, u32)> {
     let (label, _) = config.rsplit_once('-')?;
     let (group, version) = label.rsplit_once("-v")?;
-    Some((group, version.parse().ok()?))
+    Some((group, number(version)?))
+}
+
+/// A version's number as it is written: one number has one text, so that one version has one name.
+pub(crate) fn number(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok().filter(|number| *number > 0)?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Whether a part of an ARN is of the characters that AWS has in such parts.
+fn is_plain(part: &str) -> bool {
+    part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// A release: one execution of the release pipeline, named by its CodePipeline execution id.
@@ -517,10 +530,12 @@ impl FromStr for Console {
     fn from_str(arn: &str) -> Result<Self, NameError> {
         let mut parts = arn.split(':');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("arn"), Some(partition), Some(_), Some(region)) if !region.is_empty() => Ok(Self {
-                partition: partition.to_owned(),
-                region: region.to_owned(),
-            }),
+            (Some("arn"), Some(partition), Some(_), Some(region)) if !region.is_empty() && is_plain(region) => {
+                Ok(Self {
+                    partition: partition.to_owned(),
+                    region: region.to_owned(),
+                })
+            }
             _ => Err(NameError::new(arn, "an ARN with a Region")),
         }
     }
@@ -616,6 +631,10 @@ mod tests {
             "churn/7",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/0",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/+7",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/07",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/ch urn/7",
+            "arn:aws:sagemaker:evil.example/?:123456789012:model-package/churn/7",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7/8",
             "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn/7",
             "arn:aws:s3:eu-west-1:123456789012:model-package/churn/7",
@@ -670,6 +689,9 @@ mod tests {
             ("a-v1-b-v12-01234567", Some(("a-v1-b", 12))),
             ("churn-01234567", None),
             ("churn-vx-01234567", None),
+            ("churn-v0-01234567", None),
+            ("churn-v+7-01234567", None),
+            ("churn-v07-01234567", None),
             ("", None),
         ] {
             assert_eq!(version_of_config(config), expected, "{config}");
@@ -721,7 +743,7 @@ mod tests {
                 Ok(expected.to_owned())
             );
         }
-        for bad in ["", "topic", "arn:aws:s3:::bucket"] {
+        for bad in ["", "topic", "arn:aws:s3:::bucket", "arn:aws:sns:evil.example/?:1:t"] {
             assert!(bad.parse::<Console>().is_err(), "{bad}");
         }
     }
