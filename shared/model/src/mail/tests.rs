@@ -310,16 +310,16 @@ fn a_commit_can_write_no_second_link() {
     let votes = [vote(
         Decision::Approve,
         "https://evil.example",
-        "www.evil.example\nhttp://evil.example",
+        "www.evil.example\nhttp://evil.example Www.evil.example WWW.EVIL.EXAMPLE",
     )];
     let request = approval_request(&evidence, "ada@example.com", LINK, &votes, &Occasion::Changed);
     let body = request.body().to_owned();
     assert!(!automatic(&evidence).body().contains("://"));
     let crossed = crossed(&churn(), 7, &votes[0], &votes[0], "https://evil.example");
-    assert!(!crossed.body().contains("://") && !crossed.body().contains("www.evil"));
+    assert!(!crossed.body().contains("://") && !crossed.body().to_lowercase().contains("www.evil"));
     assert_eq!(body.matches("://").count(), 1, "{body}");
     assert!(body.lines().any(|line| line == LINK));
-    assert!(!body.contains("www.evil"));
+    assert!(!body.to_lowercase().contains("www.evil"), "{body}");
 }
 
 #[test]
