@@ -295,6 +295,22 @@ fn subjects_say_what_happened() {
             "churn training failed, 2 in a row",
         ),
         (release_failed(&churn(), 6, "", "", ""), "churn v6 release failed"),
+        (
+            endpoint_troubled(&churn(), Trouble::RollingBack, "", ""),
+            "churn is rolling back",
+        ),
+        (
+            endpoint_troubled(&churn(), Trouble::Stuck, "", ""),
+            "churn endpoint is stuck between two versions",
+        ),
+        (
+            endpoint_troubled(&churn(), Trouble::Failed, "", ""),
+            "churn endpoint has failed",
+        ),
+        (
+            alarm_left(&churn(), "churn-5xx", "", ""),
+            "churn alarm churn-5xx: look at the endpoint",
+        ),
     ] {
         assert_eq!(notice.subject(), format!("[signalbox] {expected}"));
     }
@@ -498,6 +514,8 @@ proptest! {
             rejected(model, version, &one.by, one.at, &one.comment),
             rollout_started(model, version, Some(by), Some(&one.by), &evidence.plan, &comments),
             deployed(model, version, Some(by), Some(&one.by), &evidence.plan, &one.comment, None),
+            endpoint_troubled(model, Trouble::Failed, &one.by, &one.comment),
+            alarm_left(model, "churn-5xx", &one.comment, &other.comment),
         ] {
             subject_fits(&notice)?;
             lines_are_short(&notice)?;
