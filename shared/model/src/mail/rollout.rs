@@ -152,7 +152,8 @@ pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Not
 pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
     let mut text = Text::new();
     text.paragraph(&format!(
-        "The release of {model} v{version} was overtaken by another update of the endpoint: {serving} serves."
+        "The release of {model} v{version} was overtaken by another update of the endpoint: {} serves.",
+        plain(serving)
     ));
     text.paragraph(
         "Nothing is done about it. To release the version after all, start the release pipeline for it again.",
