@@ -1,6 +1,7 @@
 use std::pin::pin;
 use std::task::{Context as TaskContext, Waker};
 
+use proptest::prelude::*;
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::macs::GenerateMac;
 use signalbox_aws::memory::{Objects, OneEndpoint, OneKey, Packages, ReleaseTrain, Tally, Trainings};
@@ -538,6 +539,26 @@ async fn a_form_that_says_nothing_decides_nothing() {
         event["isBase64Encoded"] = true.into();
         assert_eq!(world.open(event).await.0, 400);
         assert!(world.is_undecided());
+    }
+}
+
+proptest! {
+    /// A browser's form comes in base64 or plain, as the function URL sees fit: it is the same form.
+    #[test]
+    fn a_body_is_the_same_in_base64(body in any::<String>(), query in any::<String>()) {
+        let read = |body: String, encoded: bool| {
+            let mut event = event(POST, &query);
+            event["body"] = body.into();
+            event["isBase64Encoded"] = encoded.into();
+            Request::read(event).unwrap()
+        };
+        let (plain, encoded) = (read(body.clone(), false), read(BASE64_STANDARD.encode(&body), true));
+        prop_assert_eq!(&plain.body, body.as_bytes());
+        prop_assert_eq!(plain.body, encoded.body);
+        prop_assert_eq!([&plain.query, &encoded.query], [&query, &query]);
+        // And whatever says that it is encoded and is not, is no form that decides.
+        let broken = read(body.clone(), true);
+        prop_assert!(broken.body.is_empty() || BASE64_STANDARD.decode(&body).is_ok());
     }
 }
 

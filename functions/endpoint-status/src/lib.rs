@@ -24,6 +24,7 @@ use signalbox_aws::runtime::Function;
 use signalbox_model::alarm::Firing;
 use signalbox_model::endpoint::{Endpoint, Status};
 use signalbox_model::event::Event;
+use signalbox_model::mail::{self, Trouble};
 use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{key, metadata_value, of_release};
@@ -252,14 +253,7 @@ async fn mark<R: WritePackages, E, A, B, N>(
     }
 }
 
-/// A state of the endpoint that people must know of. That a version serves is told by the release that brought it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    RollingBack,
-    Stuck,
-    Failed,
-}
-
+/// Whether people must know of that state of the endpoint. That a version serves is told by the release that brought it.
 fn trouble_of(status: &str) -> Option<Trouble> {
     match Status::parse(status)? {
         Status::RollingBack => Some(Trouble::RollingBack),
@@ -298,28 +292,13 @@ where
         return Ok(());
     }
     tracing::info!(?trouble, config, reason, "the endpoint is in trouble");
-    let (subject, text) = match trouble {
-        Trouble::RollingBack => (
-            "is rolling back",
-            "The update is being rolled back; the release's notice will say how it ended.",
-        ),
-        Trouble::Stuck => (
-            "endpoint is stuck between two versions",
-            "The update failed and so did its rollback: both fleets serve. Release a good version again, which mends it.",
-        ),
-        Trouble::Failed => (
-            "endpoint has failed",
-            "A failed endpoint can only be deleted: delete it, and retry the Deploy stage of the release pipeline.",
-        ),
-    };
     if let Some(endpoint) = endpoint.filter(|_| trouble == Trouble::RollingBack) {
         // Late, and over: then the release itself has read it, or the next update has erased it.
         if let Some(((version, release), reason)) = deploying(settings, endpoint).zip(known) {
             mark(settings, ports, version, (key::FAILURE, of_release(release, reason))).await?;
         }
     }
-    let body = format!("{text}\n\nEndpoint configuration: {config}\nReason: {reason}\n");
-    let notice = Notice::new(&format!("[signalbox] {model} {subject}"), body);
+    let notice = mail::endpoint_troubled(model, trouble, config, reason);
     tell(settings, ports, &told, &notice).await
 }
 
@@ -401,14 +380,12 @@ where
             tracing::warn!(alarm = name, %rollback, "its rollback was started, unless it had been");
         }
         Reaction::Tell(reason) => {
-            let model = &settings.model;
-            let body = format!("The alarm {name} fires: {saw}\n\nNothing was done about it: {reason}.\n");
-            let subject = format!("[signalbox] {model} alarm {name}: look at the endpoint");
             // Events tell whole seconds, alarms thousandths.
             let what = format!("{name} {} {}", fired.as_second(), endpoint.config);
             let told = Told::new(tag::TOLD_ALARM, &what);
             if !was_told(settings, ports, &told).await? {
-                tell(settings, ports, &told, &Notice::new(&subject, body)).await?;
+                let notice = mail::alarm_left(&settings.model, name, saw, &reason);
+                tell(settings, ports, &told, &notice).await?;
             }
         }
         Reaction::Leave(reason) => tracing::info!(alarm = name, reason, "nothing to do"),

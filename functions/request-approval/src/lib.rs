@@ -9,11 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use aws_config::SdkConfig;
 use aws_lambda_events::sns::SnsEvent;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{EmbeddedMetrics, Measure, RELEASE_IDLE};
@@ -26,6 +25,7 @@ use signalbox_aws::releases::{APPROVAL, AnswerApprovals, ReadApprovals, ReadRele
 use signalbox_aws::runtime::Function;
 use signalbox_aws::storage::{ReadObjects, S3};
 use signalbox_aws::training::{Pipelines, ReadTrainings};
+use signalbox_model::approval::{Message, MessageError};
 use signalbox_model::decision::{AUTOMATIC, Asked, Decided, Decision};
 use signalbox_model::event::Event;
 use signalbox_model::link::{Claims, SignedLink, token_digest};
@@ -149,29 +149,6 @@ pub struct Ports<'a, R, O, A, T, M, N, C> {
     pub counts: &'a C,
 }
 
-/// CodePipeline's message. It has no `Debug`: the token answers the approval.
-#[derive(Deserialize)]
-struct ApprovalMessage {
-    approval: Approval,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Approval {
-    pipeline_name: String,
-    token: String,
-    expires: String,
-    custom_data: Option<String>,
-}
-
-/// The action's CustomData, as the template writes it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CustomData {
-    model_package: ModelPackageArn,
-    release: ReleaseId,
-}
-
 /// An approval that waits.
 struct Request {
     release: ReleaseId,
@@ -229,34 +206,19 @@ where
 }
 
 /// Reads CodePipeline's message.
-fn read(settings: &Settings, message: &str, since: Option<Timestamp>) -> Result<Request, anyhow::Error> {
-    // serde's message would quote the text, and the text holds the token.
-    let ApprovalMessage { approval } = serde_json::from_str(message).map_err(|error| {
-        anyhow!(
-            "the SNS message is not a CodePipeline approval (line {}, column {})",
-            error.line(),
-            error.column()
-        )
-    })?;
-    if approval.pipeline_name != settings.release_pipeline {
-        return Err(anyhow!(
-            "the approval is of the pipeline `{}`, not `{}`",
-            approval.pipeline_name,
-            settings.release_pipeline
-        ));
-    }
-    let custom_data = approval
-        .custom_data
-        .as_deref()
-        .context("the approval has no customData; the template sets it as JSON")?;
-    let CustomData { model_package, release } =
-        serde_json::from_str(custom_data).context("the approval's customData")?;
+fn read(settings: &Settings, message: &str, since: Option<Timestamp>) -> Result<Request, MessageError> {
+    let Message {
+        release,
+        package,
+        token,
+        expires,
+    } = Message::parse(message, &settings.release_pipeline)?;
     Ok(Request {
         release,
-        package: model_package,
-        expires: expiry(&approval.expires)?,
-        token: approval.token,
+        package,
+        token,
         since,
+        expires,
     })
 }
 
@@ -455,17 +417,6 @@ fn left_to_remind(settings: &Settings, request: &Request, asked: &Asked, now: Op
     let half = request.since.map(|since| asked.expires.duration_since(since) / 2);
     let due = left <= settings.reminder && half.is_none_or(|half| left <= half);
     u64::try_from(left.as_secs()).ok().filter(|left| due && *left > 0)
-}
-
-/// CodePipeline writes the time without seconds: `2016-07-07T20:22Z`.
-fn expiry(text: &str) -> Result<Timestamp, anyhow::Error> {
-    let with_seconds = match text.strip_suffix('Z') {
-        Some(minutes) if text.len() == 17 => format!("{minutes}:00Z"),
-        _ => text.to_owned(),
-    };
-    with_seconds
-        .parse()
-        .with_context(|| format!("the approval's expiry `{text}`"))
 }
 
 #[cfg(test)]

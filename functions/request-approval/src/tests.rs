@@ -880,22 +880,6 @@ async fn wrong_events_are_errors_that_say_what_is_wrong_and_never_the_token() {
 }
 
 #[test]
-fn expiries_are_read_with_and_without_seconds() {
-    for (text, expected) in [
-        ("2026-03-08T11:45Z", Some("2026-03-08T11:45:00Z")),
-        ("2026-03-08T11:45:30Z", Some("2026-03-08T11:45:30Z")),
-        ("2026-03-08", None),
-        ("", None),
-    ] {
-        assert_eq!(
-            expiry(text).ok().map(|time| time.to_string()).as_deref(),
-            expected,
-            "{text}"
-        );
-    }
-}
-
-#[test]
 fn modes_are_read() {
     assert_eq!(
         ("manual".parse(), "automatic".parse()),

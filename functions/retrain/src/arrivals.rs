@@ -3,14 +3,12 @@
 use jiff::Timestamp;
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::storage::{ListObjects, ObjectUri, ReadObjects, WriteObjects};
-use signalbox_model::arrivals::{Count, Progress};
+use signalbox_model::arrivals::{Count, KEPT_BYTES_MAX, Progress};
 
 use crate::Settings;
 
 /// Where it is kept how far a prefix was counted that one look does not get through.
 const KEPT_KEY: &str = "state/arrivals.json";
-/// The largest such object, in bytes: two keys of a kilobyte each, and numbers.
-const KEPT_BYTES_MAX: usize = 8 * 1024;
 
 /// Counts what is newer than `since`, with a bounded number of calls.
 pub(crate) async fn count(

@@ -149,6 +149,8 @@ impl Measure for EmbeddedMetrics {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -200,6 +202,20 @@ mod tests {
             ("version", json!(7)),
         ] {
             assert_eq!(line[name], expected, "{name}");
+        }
+    }
+
+    proptest! {
+        /// CloudWatch takes no broken line for a metric: whatever a dimension's value is, it stays within the line.
+        #[test]
+        fn a_count_of_anything_is_one_line(model in any::<String>(), values in any::<[String; 2]>(), value: u64) {
+            let now = Timestamp::UNIX_EPOCH;
+            let [trigger, reason] = values.each_ref().map(String::as_str);
+            let line = EmbeddedMetrics::new(&model).line(&RETRAININGS_SUPPRESSED, &[trigger, reason], value, now);
+            prop_assert!(!line.contains(['\n', '\r']));
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let read = [&line["Model"], &line["Trigger"], &line["Reason"], &line["RetrainingsSuppressed"]];
+            prop_assert_eq!(read, [&json!(model), &json!(trigger), &json!(reason), &json!(value)]);
         }
     }
 

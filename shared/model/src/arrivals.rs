@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// How many pages of a thousand objects one look reads at most.
 pub const PAGES_MAX: u32 = 10;
+/// The most bytes of JSON that a [`Progress`] takes: two keys of a kilobyte each, whose every character may be an escape of six, and
+/// numbers.
+pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// How much has arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +170,8 @@ impl Count {
         // A folder that the console made is an empty object whose key ends so.
         let new = |object: &&Listed| object.modified > since && !object.key.ends_with('/');
         for object in page.objects.iter().filter(new) {
-            cursor.arrived.objects += 1;
+            // What was kept is the bucket's, and may be any number.
+            cursor.arrived.objects = cursor.arrived.objects.saturating_add(1);
             cursor.arrived.bytes = cursor.arrived.bytes.saturating_add(object.bytes);
         }
         if let Some(last) = page.objects.into_iter().next_back() {
@@ -313,6 +317,32 @@ mod tests {
             assert_eq!(prefix.kept, None);
         }
         assert_eq!(prefix.look(0, 5, 10).0.objects, 5, "exactly the threshold");
+    }
+
+    #[test]
+    fn what_was_kept_may_be_any_number() {
+        let most = Cursor {
+            after: Some("\u{1}".repeat(1024)),
+            arrived: Arrived {
+                objects: u64::MAX,
+                bytes: u64::MAX,
+            },
+        };
+        let progress = Progress {
+            since: time(0),
+            end: Some(most.clone()),
+            round: most.clone(),
+        };
+        let json = serde_json::to_string(&progress).unwrap();
+        assert!(json.len() <= KEPT_BYTES_MAX, "{} bytes", json.len());
+        let mut prefix = Prefix {
+            kept: serde_json::from_str(&json).ok(),
+            ..Prefix::default()
+        };
+        prefix.put("data/1".into(), 5);
+        let mut count = Count::new(time(0), Thresholds::default(), prefix.kept.clone());
+        count.take(prefix.page(None, 10));
+        assert_eq!(count.arrived(), most.arrived);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The data scientists' definition declares parameters; what they are (bucket, role, image, threshold) is the stack's business and
 //! is written in as default values, so that an execution that anybody starts, from Studio for one, has them too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -69,13 +69,17 @@ pub fn prepare(text: &str, defaults: &Defaults) -> Result<String, DefinitionErro
     let parameters = members.get_mut("Parameters").and_then(Value::as_array_mut);
     let parameters =
         parameters.ok_or_else(|| wrong("`Parameters` is missing; declare AccuracyThreshold and the others there"))?;
-    let mut values = defaults.by_name();
+    let (mut values, mut declared) = (defaults.by_name(), BTreeSet::new());
     for parameter in parameters.iter_mut().filter_map(Value::as_object_mut) {
         let name = parameter
             .get("Name")
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
+        if !declared.insert(name.clone()) {
+            // Only one of them would be bound by the stack's policy, and which one a step means is not ours to say.
+            return Err(DefinitionError::Wrong(format!("parameter `{name}` is declared twice")));
+        }
         if let Some(value) = values.remove(name.as_str()) {
             parameter.insert("DefaultValue".to_owned(), value);
         } else if !parameter.contains_key("DefaultValue") {
@@ -193,6 +197,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_says_why() {
         let both = json!([{"Name": "AccuracyThreshold"}, {"Name": "ModelPackageGroupName"}, {"Name": "Epochs"}]);
+        let twice = json!([
+            {"Name": "AccuracyThreshold"}, {"Name": "ModelPackageGroupName"}, {"Name": "AccuracyThreshold", "DefaultValue": 0.0}
+        ]);
         for (text, words) in [
             ("{".to_owned(), "pipeline-definition.json is not JSON"),
             ("[]".to_owned(), "not a JSON object"),
@@ -207,6 +214,7 @@ mod tests {
             ),
             (definition(&json!([])), "parameter `AccuracyThreshold` is not declared"),
             (definition(&both), "parameter `Epochs` is none that the train fills in"),
+            (definition(&twice), "parameter `AccuracyThreshold` is declared twice"),
         ] {
             let error = prepare(&text, &defaults()).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");

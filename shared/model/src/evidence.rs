@@ -328,15 +328,24 @@ pub fn asked_for(lineage: &Lineage) -> Option<String> {
 /// reorder or hide what stands around them.
 #[must_use]
 pub fn one_line(text: &str, chars: usize) -> String {
-    let visible = text.chars().map(|c| if hides(c) { ' ' } else { c });
-    // One character more than fits tells whether anything was left out.
-    let bounded: String = visible.take(chars.saturating_mul(4)).collect();
-    let line = bounded.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= chars {
-        return line;
+    let (mut line, mut count) = (String::new(), 0_usize);
+    for word in text
+        .split(|c| hides(c) || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+    {
+        let between = (!line.is_empty()).then_some(' ');
+        for c in between.into_iter().chain(word.chars()) {
+            count += 1;
+            // One character more than fits tells that something is left out, however many spaces are before it.
+            if count > chars {
+                let cut: String = line.chars().take(chars.saturating_sub(1)).collect();
+                let end = if chars > 0 { "…" } else { "" };
+                return format!("{}{end}", cut.trim_end());
+            }
+            line.push(c);
+        }
     }
-    let cut: String = line.chars().take(chars.saturating_sub(1)).collect();
-    format!("{}…", cut.trim_end())
+    line
 }
 
 fn hides(c: char) -> bool {
@@ -608,9 +617,16 @@ pub(crate) mod tests {
             ("0123456789x", 10, "012345678…"),
             ("é é", 2, "é…"),
             ("", 5, ""),
+            ("a", 0, ""),
         ] {
             assert_eq!(one_line(text, chars), expected, "{text:?}");
         }
+        // Nothing is left out behind a page of spaces without a word about it.
+        let far = format!("a{}b", " ".repeat(100));
+        assert_eq!(
+            (one_line(&far, 10), one_line(&far, 2)),
+            ("a b".to_owned(), "a…".to_owned())
+        );
     }
 
     proptest! {

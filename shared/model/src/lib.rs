@@ -32,10 +32,12 @@
 //! | [`package`] | a version in the model registry, and what the train writes on it |
 //! | [`event`] | EventBridge events, read leniently, refused precisely |
 //! | [`job`] | a CodePipeline job and its user parameters |
+//! | [`approval`] | CodePipeline's message about an approval that waits |
 //! | [`trial`], [`app_spec`] | whether a new version of a function may have traffic, and which version that is |
 
 pub mod alarm;
 pub mod app_spec;
+pub mod approval;
 pub mod arrivals;
 pub mod build;
 pub mod capacity;

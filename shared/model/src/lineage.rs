@@ -162,7 +162,8 @@ impl Lineage {
     }
 
     /// The JSON for an execution's description. Where it would not fit, evidence is left out, last key first, then the message, then
-    /// the author; what the train goes by, the trigger and the commit, stays.
+    /// the author; what the train goes by, the trigger and the commit, stays. What it has written itself fits then; of what somebody else
+    /// has, with a commit or an address of thousands of characters, those are left out too.
     #[must_use]
     pub fn to_description(&self) -> String {
         let mut lineage = self.clone();
@@ -179,15 +180,40 @@ impl Lineage {
 
     /// Leaves out what is missed least; false where nothing is left that may be missed.
     fn leave_out(&mut self) -> bool {
-        self.evidence.pop_last().is_some() || self.message.take().is_some() || self.author.take().is_some()
+        self.evidence.pop_last().is_some()
+            || self.message.take().is_some()
+            || self.author.take().is_some()
+            || self.data.take().is_some()
+            || self.codepipeline_execution.take().is_some()
+            || self.commit.take().is_some()
+    }
+
+    /// Keeps somebody's own description as evidence, as much of it as fits beside what is there.
+    pub(crate) fn keep_foreign(&mut self, description: &str) {
+        self.evidence.insert("description".to_owned(), String::new());
+        let mut room = DESCRIPTION_CHARS_MAX.saturating_sub(self.to_description().chars().count());
+        // In JSON some characters take two, or six.
+        let fits = |c: &char| {
+            let json = serde_json::to_string(c).unwrap_or_default();
+            let left = room.checked_sub(json.chars().count().saturating_sub(2));
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        let kept = description.chars().take_while(fits).collect();
+        self.evidence.insert("description".to_owned(), kept);
     }
 
     /// Reads an execution's description. Anything else than ours means that nobody here started the execution.
     #[must_use]
     pub fn from_description(description: Option<&str>) -> Self {
         description
-            .and_then(|text| serde_json::from_str(text).ok())
+            .and_then(Self::read)
             .unwrap_or_else(|| Self::of(Trigger::Registry))
+    }
+
+    /// Reads a description, where it is ours.
+    pub(crate) fn read(description: &str) -> Option<Self> {
+        serde_json::from_str(description).ok()
     }
 }
 

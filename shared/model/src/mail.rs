@@ -12,8 +12,8 @@ mod training;
 pub use action::{FailedAction, action_failed};
 pub use approval::{Occasion, approval_request, automatic, crossed, expired, rejected, stopped, superseded_by};
 pub use rollout::{
-    TakeBack, TakenBack, deployed, not_scaled, release_failed, rollback_failed, rolled_back, rollout_started,
-    superseded, traffic_shifted,
+    TakeBack, TakenBack, Trouble, alarm_left, deployed, endpoint_troubled, not_scaled, release_failed, rollback_failed,
+    rolled_back, rollout_started, superseded, traffic_shifted,
 };
 pub use training::{Failed, approved_in_vain, gate_not_met, training_failed};
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// The longest name that SageMaker takes, in characters.
+const NAME_CHARS_MAX: usize = 63;
 /// The longest model name, in characters. `NAME-v<10 digits>-<8 of the release>` then stays within SageMaker's 63.
 pub const MODEL_NAME_CHARS_MAX: usize = 40;
 
@@ -74,14 +76,7 @@ impl FromStr for ModelName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let expected = "a model name: 1 to 40 of a-z, A-Z, 0-9 and -, with a letter or digit at both ends";
-        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        let chars = text.chars();
-        if edge(chars.clone().next())
-            && edge(chars.clone().next_back())
-            && chars.clone().all(inside)
-            && text.len() <= MODEL_NAME_CHARS_MAX
-        {
+        if is_name(text) && text.len() <= MODEL_NAME_CHARS_MAX {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError::new(text, expected))
@@ -255,8 +250,10 @@ impl FromStr for ModelPackageArn {
         let (Some("model-package"), Some(group), Some(version), None) = (kind, group, version, rest) else {
             return Err(error());
         };
-        let version = version.parse().map_err(|_| error())?;
-        if arn != "arn" || service != "sagemaker" || group.is_empty() || version == 0 {
+        let version = number(version).ok_or_else(error)?;
+        // Addresses of the console are made of these.
+        let plain = [partition, region, account].into_iter().all(is_plain);
+        if arn != "arn" || service != "sagemaker" || !is_name(group) || !plain {
             return Err(error());
         }
         Ok(Self {
@@ -340,7 +337,24 @@ impl FromStr for ModelPackageGroupArn {
 pub fn version_of_config(config: &str) -> Option<(&str, u32)> {
     let (label, _) = config.rsplit_once('-')?;
     let (group, version) = label.rsplit_once("-v")?;
-    Some((group, version.parse().ok()?))
+    Some((group, number(version)?))
+}
+
+/// A version's number as it is written: one number has one text, so that one version has one name.
+pub(crate) fn number(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok().filter(|number| *number > 0)?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// SageMaker's pattern for names, `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`.
+fn is_name(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    is_plain(text) && text.starts_with(edge) && text.ends_with(edge) && text.len() <= NAME_CHARS_MAX
+}
+
+/// Whether a part of an ARN is there, and of the characters that AWS has in such parts.
+fn is_plain(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// A release: one execution of the release pipeline, named by its CodePipeline execution id.
@@ -517,7 +531,7 @@ impl FromStr for Console {
     fn from_str(arn: &str) -> Result<Self, NameError> {
         let mut parts = arn.split(':');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("arn"), Some(partition), Some(_), Some(region)) if !region.is_empty() => Ok(Self {
+            (Some("arn"), Some(partition), Some(_), Some(region)) if is_plain(region) => Ok(Self {
                 partition: partition.to_owned(),
                 region: region.to_owned(),
             }),
@@ -616,6 +630,12 @@ mod tests {
             "churn/7",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/0",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/+7",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/07",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/ch urn/7",
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/-churn/7",
+            "arn:aws:sagemaker:evil.example/?:123456789012:model-package/churn/7",
+            "arn:aws:sagemaker::123456789012:model-package/churn/7",
             "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7/8",
             "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn/7",
             "arn:aws:s3:eu-west-1:123456789012:model-package/churn/7",
@@ -670,6 +690,9 @@ mod tests {
             ("a-v1-b-v12-01234567", Some(("a-v1-b", 12))),
             ("churn-01234567", None),
             ("churn-vx-01234567", None),
+            ("churn-v0-01234567", None),
+            ("churn-v+7-01234567", None),
+            ("churn-v07-01234567", None),
             ("", None),
         ] {
             assert_eq!(version_of_config(config), expected, "{config}");
@@ -721,7 +744,7 @@ mod tests {
                 Ok(expected.to_owned())
             );
         }
-        for bad in ["", "topic", "arn:aws:s3:::bucket"] {
+        for bad in ["", "topic", "arn:aws:s3:::bucket", "arn:aws:sns:evil.example/?:1:t"] {
             assert!(bad.parse::<Console>().is_err(), "{bad}");
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::lineage::{Lineage, Trigger};
 use crate::names::{ModelName, ModelPackageArn, ReleaseId};
@@ -282,13 +283,14 @@ pub fn of_release(short: &str, text: &str) -> String {
 /// Makes a text fit for customer metadata: characters that SageMaker's pattern refuses become spaces, and it is cut to 256.
 #[must_use]
 pub fn metadata_value(text: &str) -> String {
-    // The API's pattern: ([\p{L}\p{Z}\p{N}_.:\/=+\-@]*)
+    // The API's pattern: ([\p{L}\p{Z}\p{N}_.:\/=+\-@]*). Rust's `is_alphanumeric` is more than that: to it the vowel signs of Hindi, which
+    // are marks, are letters too.
+    let is_word = |c: char| {
+        let group = c.general_category_group();
+        matches!(group, GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
+    };
     let fit = |c: char| {
-        if c.is_alphanumeric() || "_.:/=+-@ ".contains(c) {
-            c
-        } else {
-            ' '
-        }
+        if is_word(c) || "_.:/=+-@ ".contains(c) { c } else { ' ' }
     };
     text.chars().take(METADATA_VALUE_CHARS_MAX).map(fit).collect()
 }
@@ -447,6 +449,14 @@ mod tests {
     fn metadata_values_fit_the_pattern() {
         assert_eq!(metadata_value("accuracy 0.9 > 0.85 (ok)"), "accuracy 0.9   0.85  ok ");
         assert_eq!(metadata_value(&"x".repeat(300)).len(), 256);
+        for (text, expected) in [
+            ("für 漢字, ½", "für 漢字  ½"),
+            // A vowel sign, a combining accent and a circled letter are alphabetic, and no letters to the API.
+            ("हि", "ह "),
+            ("e\u{301} \u{345}ⓐ", "e    "),
+        ] {
+            assert_eq!(metadata_value(text), expected);
+        }
     }
 
     #[test]

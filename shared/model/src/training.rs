@@ -73,15 +73,15 @@ impl Execution {
         self.status != Status::Failed || self.lineage().trained
     }
 
-    /// The description that notes that the train has dealt with the execution, and loses nothing of what it said before.
+    /// The description that notes that the train has dealt with the execution, and keeps what it said before, as far as that fits.
     #[must_use]
     pub fn handled_description(&self, trained: bool, told: Option<Told>) -> String {
         let mut lineage = self.lineage();
         (lineage.trained, lineage.told) = (trained, told);
-        if let Some(foreign) = self.description.as_deref().filter(|text| !text.starts_with('{')) {
-            lineage.evidence.insert("description".to_owned(), foreign.to_owned());
-        }
         lineage.handled = true;
+        if let Some(foreign) = self.description.as_deref().filter(|text| Lineage::read(text).is_none()) {
+            lineage.keep_foreign(foreign);
+        }
         lineage.to_description()
     }
 }
@@ -182,7 +182,7 @@ pub fn trained_seconds(steps: &[Step]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lineage::Trigger;
+    use crate::lineage::{DESCRIPTION_CHARS_MAX, Trigger};
 
     fn execution(status: Status, description: Option<&str>) -> Execution {
         Execution {
@@ -302,5 +302,24 @@ mod tests {
         assert_eq!((ours.trained, ours.told), (true, Some(Told::Counted)));
         let foreign = handled("by hand");
         assert!(foreign.handled && foreign.evidence["description"] == "by hand");
+        // JSON is not ours for being JSON.
+        let foreign = handled(r#"{"ticket": "ML-7"}"#);
+        assert!(foreign.handled && foreign.evidence["description"] == r#"{"ticket": "ML-7"}"#);
+    }
+
+    #[test]
+    fn what_is_noted_fits_whatever_the_description_said() {
+        let long = "a\"".repeat(1500);
+        let commit = format!(r#"{{"trigger":"push","commit":"{}"}}"#, "a".repeat(3030));
+        let data = format!(r#"{{"trigger":"push","commit":"0f3c","data":"{}"}}"#, "a".repeat(3010));
+        for (description, commit, kept) in [(&*long, None, 1900), (&*commit, None, 0), (&*data, Some("0f3c"), 0)] {
+            let noted = execution(Status::Failed, Some(description)).handled_description(true, Some(Told::Notice));
+            assert!(noted.chars().count() <= DESCRIPTION_CHARS_MAX);
+            let lineage = Lineage::from_description(Some(&noted));
+            assert!(lineage.handled && lineage.trained);
+            assert_eq!(lineage.commit.as_deref(), commit);
+            let words = lineage.evidence.get("description").map_or("", String::as_str);
+            assert!(words.len() >= kept && description.starts_with(words), "{}", words.len());
+        }
     }
 }

@@ -86,8 +86,9 @@ pub fn sort_of(answer: &Value) -> Value {
 #[must_use]
 pub fn told_of(error: &str) -> String {
     let linkless = error.split_inclusive(char::is_whitespace).map(|word| {
-        let link = word.find("http://").or_else(|| word.find("https://"));
-        match link {
+        let plain = word.to_ascii_lowercase();
+        let links = ["http://", "https://"].iter().filter_map(|scheme| plain.find(scheme));
+        match links.min() {
             Some(start) => format!("{}(a link) ", word.get(..start).unwrap_or_default()),
             None => word.to_owned(),
         }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::link::{LinkError, address, parts};
-use crate::names::{ModelPackageArn, ReleaseId, digest};
+use crate::names::{ModelPackageArn, ReleaseId, digest, number};
 
 /// How long the link counts.
 pub const LINK_LIFETIME: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -42,9 +42,7 @@ impl FromStr for Undoes {
                     .to_owned(),
             );
         }
-        let version = text.strip_prefix('v').unwrap_or(text).parse().ok();
-        version
-            .filter(|version| *version > 0)
+        number(text.strip_prefix('v').unwrap_or(text))
             .map(Self::Version)
             .ok_or_else(|| format!("`{text}` is neither `serving` nor the number of a version"))
     }
@@ -252,6 +250,8 @@ mod tests {
             ("7", Some(Undoes::Version(7))),
             ("v7", Some(Undoes::Version(7))),
             ("0", None),
+            ("+7", None),
+            ("v07", None),
             ("nothing", None),
             ("", None),
             ("seven", None),

@@ -1,8 +1,8 @@
-//! Writes the links among the seeds anew, for when claims have changed: `cargo run --example seeds`.
-//!
-//! The other seeds, and those of the form, are written by hand.
+//! Writes the seeds that nobody writes by hand: the links, for when claims have changed, the zips, and the bytes that the targets of
+//! several values begin with. `cargo run --example seeds`.
 
 use std::error::Error;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use base64::Engine;
@@ -51,9 +51,44 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("take-back-claims", claims(&taken)?),
         ("both", format!("{approved}&{taken}")),
     ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/link");
     for (name, content) in seeds {
-        std::fs::write(folder.join(name), content)?;
+        write("link", name, content.as_bytes())?;
+    }
+    let archive = zip(&[
+        ("train.py", "print(1)"),
+        ("docs/how.txt", "how"),
+        ("pipeline-definition.json", "{}"),
+    ])?;
+    write("artifact", "zip", &archive)?;
+    write(
+        "artifact",
+        "zip-that-leads-out",
+        &zip(&[("../train.py", "print(1)"), ("/etc/passwd", "a")])?,
+    )?;
+    write("artifact", "zip-cut", archive.split_at(archive.len() - 30).0)?;
+    // Any bytes are values. These have every piece of an enemy's texts in them, in some order and then in another.
+    let ascending: Vec<u8> = (0..4096_u32).map(|i| (i % 256) as u8).collect();
+    let in_steps: Vec<u8> = (0..4096_u32).map(|i| (i * 37 / 8 % 64) as u8).collect();
+    for target in ["metadata", "arrivals", "endpoint", "page", "mail"] {
+        write(target, "ascending", &ascending)?;
+        write(target, "in-steps", &in_steps)?;
     }
     Ok(())
+}
+
+fn write(target: &str, name: &str, content: &[u8]) -> std::io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(name), content)
+}
+
+fn zip(files: &[(&str, &str)]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, content) in files {
+        // The same bytes at every time.
+        let options = zip::write::SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
+        archive.start_file(*path, options)?;
+        archive.write_all(content.as_bytes())?;
+    }
+    Ok(archive.finish()?.into_inner())
 }

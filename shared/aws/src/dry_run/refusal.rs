@@ -59,3 +59,44 @@ fn cbor_text_after(key: &[u8], body: &[u8]) -> Option<String> {
         .fold(short, |length, byte| length << 8 | usize::from(*byte));
     Some(std::str::from_utf8(text.get(..length)?).ok()?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::code;
+
+    /// A text in CBOR, with its length in as many bytes.
+    fn cbor(text: &str, bytes_of_length: usize) -> Vec<u8> {
+        let length = (text.len() as u64).to_be_bytes();
+        let head = match bytes_of_length {
+            0 => vec![0x60 + length[7]],
+            1 => vec![0x78],
+            2 => vec![0x79],
+            4 => vec![0x7a],
+            _ => vec![0x7b],
+        };
+        [&head, &length[8 - bytes_of_length..], text.as_bytes()].concat()
+    }
+
+    proptest! {
+        /// A body is the service's, and may be anything.
+        #[test]
+        fn any_body_is_looked_at(body in any::<Vec<u8>>(), key in "(__type|<Code>)?", rest in any::<Vec<u8>>()) {
+            let body = [&body, key.as_bytes(), &rest].concat();
+            prop_assert!(code(&body).is_none_or(|code| code.len() <= body.len() * 3));
+        }
+
+        #[test]
+        fn a_code_is_read_in_every_protocol(name in "[A-Za-z]{1,300}", of in "([a-z.]{1,20}#)?", wide in prop::sample::select(vec![2_usize, 4, 8])) {
+            let whole = format!("{of}{name}");
+            let json = serde_json::json!({"__type": whole, "message": "no"}).to_string();
+            let xml = format!("<Error><Code>{whole}</Code><Message>no</Message></Error>");
+            let map = |bytes_of_length| [&[0xbf], cbor("__type", 0).as_slice(), &cbor(&whole, bytes_of_length), &[0xff]].concat();
+            let short = if whole.len() < 24 { 0 } else { wide };
+            for body in [json.into_bytes(), xml.into_bytes(), map(wide), map(short)] {
+                prop_assert_eq!(code(&body), Some(name.clone()));
+            }
+        }
+    }
+}

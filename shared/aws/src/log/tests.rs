@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn origin() -> Origin {
@@ -105,4 +107,26 @@ fn the_origin_is_lambdas_and_the_templates() {
     .collect();
     assert_eq!(Origin::of(&environment), origin());
     assert_eq!(Origin::of(&Environment::default()), Origin::default());
+}
+
+proptest! {
+    /// Whoever can write a commit or an error's text can't write a line of the log.
+    #[test]
+    fn whatever_is_said_is_one_line(message in any::<String>(), error in any::<String>(), arn in any::<String>()) {
+        let lines = Lines::default();
+        let invocation = Invocation::new(&origin(), &arn).kept(&lines);
+        let _logs = tracing::subscriber::set_default(subscriber(&Origin::default()));
+        let saying = within(invocation, async {
+            execution(&arn);
+            tracing::error!(error, "{message}");
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(saying);
+        let lines = lock(&lines);
+        prop_assert_eq!(lines.len(), 1);
+        prop_assert!(!lines[0].contains(['\n', '\r']));
+        let line: Value = serde_json::from_str(&lines[0]).unwrap();
+        prop_assert_eq!((&line["message"], &line["error"]), (&message.into(), &error.into()));
+        prop_assert_eq!(line["execution"].as_str().unwrap_or_default(), arn);
+    }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::recorded::{Answer, Recorded, text};
 
@@ -20,6 +22,17 @@ fn addresses_are_read_and_written() {
         assert_eq!(parts, expected, "{uri}");
         if let Some(read) = read {
             assert_eq!(read.to_string(), uri);
+        }
+    }
+}
+
+proptest! {
+    /// Whoever registers a version may name any address for its report.
+    #[test]
+    fn an_address_that_is_read_is_written_as_it_was(uri in "(s3://)?(?s).{0,40}") {
+        if let Some(read) = ObjectUri::parse(&uri) {
+            prop_assert_eq!(read.to_string(), uri);
+            prop_assert!(!read.bucket.is_empty() && !read.bucket.contains('/') && !read.key.is_empty());
         }
     }
 }

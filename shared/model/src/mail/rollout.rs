@@ -1,6 +1,6 @@
 //! Mails about a version on its way to the endpoint, and back.
 
-use super::text::Text;
+use super::text::{Text, plain};
 use crate::evidence::duration;
 use crate::names::ModelName;
 use crate::notice::Notice;
@@ -152,7 +152,8 @@ pub fn rolled_back(model: &ModelName, version: u32, back: &TakenBack<'_>) -> Not
 pub fn superseded(model: &ModelName, version: u32, serving: &str) -> Notice {
     let mut text = Text::new();
     text.paragraph(&format!(
-        "The release of {model} v{version} was overtaken by another update of the endpoint: {serving} serves."
+        "The release of {model} v{version} was overtaken by another update of the endpoint: {} serves.",
+        plain(serving)
     ));
     text.paragraph(
         "Nothing is done about it. To release the version after all, start the release pipeline for it again.",
@@ -176,6 +177,50 @@ pub fn rollback_failed(model: &ModelName, reason: &str, what_to_do: &str, endpoi
         text.link(endpoint_url);
     }
     text.notice(&format!("[signalbox] {model} ROLLBACK FAILED"))
+}
+
+/// A state of the endpoint that people must know of, and that no release tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// SageMaker takes an update back.
+    RollingBack,
+    /// The update failed, and so did taking it back.
+    Stuck,
+    /// It has failed for good.
+    Failed,
+}
+
+/// Tells that the endpoint, on that configuration, is in trouble, and what to do about it. `reason` is SageMaker's.
+#[must_use]
+pub fn endpoint_troubled(model: &ModelName, trouble: Trouble, config: &str, reason: &str) -> Notice {
+    let (subject, words) = match trouble {
+        Trouble::RollingBack => (
+            "is rolling back",
+            "The update is being rolled back; the release's notice will say how it ended.",
+        ),
+        Trouble::Stuck => (
+            "endpoint is stuck between two versions",
+            "The update failed and so did its rollback: both fleets serve. Release a good version again, which mends it.",
+        ),
+        Trouble::Failed => (
+            "endpoint has failed",
+            "A failed endpoint can only be deleted: delete it, and retry the Deploy stage of the release pipeline.",
+        ),
+    };
+    let mut text = Text::new();
+    text.paragraph(words);
+    text.item("Endpoint configuration", config);
+    text.item("Reason", reason);
+    text.notice(&format!("[signalbox] {model} {subject}"))
+}
+
+/// Tells that an alarm fires after a deployment and nothing was done about it, and why not.
+#[must_use]
+pub fn alarm_left(model: &ModelName, alarm: &str, saw: &str, why: &str) -> Notice {
+    let mut text = Text::new();
+    text.paragraph(&format!("The alarm {} fires: {}", plain(alarm), plain(saw)));
+    text.paragraph(&format!("Nothing was done about it: {}.", plain(why)));
+    text.notice(&format!("[signalbox] {model} alarm {alarm}: look at the endpoint"))
 }
 
 /// Tells that autoscaling could not be set up: what serves keeps the instances that it has.

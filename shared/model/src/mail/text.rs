@@ -19,9 +19,13 @@ const NUMBER_COLUMNS: usize = 9;
 pub(super) fn plain(text: &str) -> String {
     let text = one_line(text, TEXT_CHARS_MAX);
     // Nothing opens `s3://`, and people copy such addresses.
-    text.replace("://", "[:]//")
-        .replace("s3[:]//", "s3://")
-        .replace("www.", "www[.]")
+    let mut text = text.replace("://", "[:]//").replace("s3[:]//", "s3://");
+    // In letters of any size: mail programs make links of all of them.
+    for (at, _) in text.to_ascii_lowercase().rmatch_indices("www.") {
+        text.insert(at + 4, ']');
+        text.insert(at + 3, '[');
+    }
+    text
 }
 
 /// A body in the making.

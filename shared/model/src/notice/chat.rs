@@ -71,8 +71,8 @@ fn is_signed(line: &str) -> bool {
 }
 
 /// A line without anything that a chat gives a meaning to: mentions (`<!channel>`, `<@U1>`, `@channel`), addresses behind words
-/// (`<http://…|text>`, `[text](http://…)`), emphasis, code, quotes, headings, emoji. Our own links, which stand on lines of their own,
-/// are shown as they are.
+/// (`<http://…|text>`, `[text](http://…)`), emphasis, code, quotes, headings. Our own links, which stand on lines of their own, are shown
+/// as they are. A `:tada:` becomes its picture, which calls nobody and hides nothing.
 fn defused(line: &str) -> String {
     if is_link(line) {
         return line.to_owned();

@@ -60,6 +60,8 @@ fn tells_an_error_without_its_links() {
         ("sns:Publish: Held: held back", "sns:Publish: Held: held back"),
         ("no page at https://x.example/?m=secret now", "no page at (a link) now"),
         ("(http://x.example/?m=secret)", "((a link)"),
+        ("https://x.example/?m=secret,http://y.example", "(a link)"),
+        ("HTTPS://x.example/?m=secret", "(a link)"),
     ] {
         assert_eq!(told_of(error), expected);
     }
