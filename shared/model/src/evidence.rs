@@ -164,7 +164,7 @@ fn direction(name: &str, value: f64, champion: f64) -> Direction {
     let difference = value - champion;
     if difference.abs() <= 1e-9 * value.abs().max(champion.abs()) {
         Direction::Same
-    } else if (difference < 0.0) == lower_is_better(name) {
+    } else if difference.is_sign_negative() == lower_is_better(name) {
         Direction::Better
     } else {
         Direction::Worse

@@ -114,8 +114,8 @@ fn baked(policy: &Policy, share: u32, elapsed: u32) -> u64 {
         Strategy::Canary => u32::from(share >= 100),
         Strategy::Linear | Strategy::Rolling => share.div_ceil(policy.step_percent.max(1)).saturating_sub(1),
     };
-    let before = before.min(policy.steps() - 1).saturating_mul(policy.wait_seconds);
-    let done = u64::from(before.saturating_add(elapsed).min(all));
+    let done = before.saturating_mul(policy.wait_seconds).saturating_add(elapsed);
+    let done = u64::from(done.min(all));
     let range = BAKED_PERCENT - CREATED_PERCENT;
     CREATED_PERCENT + (done * range).checked_div(u64::from(all)).unwrap_or_default()
 }
