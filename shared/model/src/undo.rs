@@ -214,6 +214,8 @@ mod tests {
     #[test]
     fn links_are_read_back() {
         assert!(Claims::are_in(&query()));
+        assert!(Claims::are_in(&format!("utm_source=mail&{}", query())));
+        assert!(!Claims::are_in("c=e30&m=AA&qu=ou=1") && !Claims::are_in(""));
         assert_eq!(Claims::parse(&query()), Ok((claims(), vec![7; 32])));
         assert_eq!(
             Claims::parse(&format!("{}&utm_source=mail", query())),
@@ -258,6 +260,27 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Undoes>().ok(), expected, "{text}");
         }
+        for (undoes, text) in [(Undoes::Serving, "serving"), (Undoes::Version(7), "7")] {
+            assert_eq!(undoes.to_string(), text);
+        }
+        let refusal = |text: &str| text.parse::<Undoes>().unwrap_err();
+        assert!(refusal("nothing").starts_with("it names nothing to take back"));
+        assert!(refusal("seven").starts_with("`seven` is neither"));
+    }
+
+    #[test]
+    fn reasons_are_made_fit_for_the_pipeline() {
+        for (reason, expected) in [
+            ("too slow", "too slow"),
+            (r#"it says "no""#, "it says 'no'"),
+            (r"C:\models", "C:/models"),
+            ("#{variables.Undoes}", " {variables.Undoes}"),
+            ("two\nlines", "two lines"),
+            (" \n", "not given"),
+            ("", "not given"),
+        ] {
+            assert_eq!(reason_variable(reason), expected);
+        }
     }
 
     #[test]
@@ -281,6 +304,12 @@ mod tests {
             // As it comes back from the pipeline.
             assert_eq!(Cause::of(&reason_variable(&reason)), expected, "{reason}");
         }
+        let words = [Cause::Alarm, Cause::Rejected, Cause::Person, Cause::Deployment].map(Cause::as_str);
+        assert_eq!(
+            words,
+            ["alarm", "rejected", "person", "deployment"],
+            "what dashboards ask for"
+        );
     }
 
     proptest! {
