@@ -227,6 +227,12 @@ mod tests {
     }
 
     #[test]
+    fn the_link_counts_for_thirty_days() {
+        let deployed: Timestamp = "2026-03-01T20:22:00Z".parse().unwrap();
+        assert_eq!((deployed + LINK_LIFETIME).to_string(), "2026-03-31T20:22:00Z");
+    }
+
+    #[test]
     fn what_is_signed_is_no_approval_and_depends_on_every_claim() {
         let message = claims().message();
         assert!(message.starts_with(b"signalbox rollback 1"));
