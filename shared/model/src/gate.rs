@@ -249,21 +249,26 @@ mod tests {
     #[test]
     fn what_cannot_be_evaluated_says_why() {
         for (expression, words) in [
-            ("metrics.accuracy >", "does not parse"),
+            // With the place, which the parser draws below the expression.
+            ("metrics.accuracy >", "does not parse: ERROR: <input>:1:19: "),
             ("", "does not parse"),
             (
                 "champion == null || metrics.recal > 0.5",
                 "names `metrics.recal`, which the evaluation report does not have; it has accuracy, f1",
             ),
             ("metrics.accuracy", "not true or false"),
-            ("precision > 0.5", "can't be evaluated"),
-            ("metrics['recal'] > 0.5", "can't be evaluated"),
+            (
+                "precision > 0.5",
+                "can't be evaluated: Undeclared reference to 'precision'; mend",
+            ),
+            ("metrics['recal'] > 0.5", "can't be evaluated: No such key: recal; mend"),
         ] {
             let error = evaluate(expression, &metrics(0.9), None).unwrap_err().to_string();
             assert!(
                 error.contains(words) && error.contains(expression),
                 "{expression}: {error}"
             );
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
         let sized = |bytes: usize| evaluate(&format!("{:<bytes$}", "true"), &metrics(0.9), None);
         assert!(sized(EXPRESSION_BYTES_MAX).is_ok());
