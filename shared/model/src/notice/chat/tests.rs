@@ -42,6 +42,20 @@ fn a_deployment_has_no_signed_link() {
     insta::assert_snapshot!(shown(&notice));
 }
 
+/// Whatever a notice forgets to keep for its recipients.
+#[test]
+fn no_line_with_a_signed_link_is_shown() {
+    for link in [
+        "https://example.com/?c=eyJwIjoi&m=AAAA",
+        "https://example.com/?u=eyJ2Ijoi&m=AAAA",
+        "https://example.com/?utm_source=mail&m=AAAA",
+        "Open https://example.com/?c=eyJwIjoi now.",
+    ] {
+        let notice = Notice::new("decide", format!("Before.\n{link}\nAfter."));
+        assert_eq!(message(&notice)["content"]["description"], "Before.\nAfter.", "{link}");
+    }
+}
+
 #[test]
 fn a_rollback_names_the_alarm_and_links_to_the_console() {
     let back = TakenBack {
