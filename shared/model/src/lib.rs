@@ -38,7 +38,7 @@
 //!
 //! A rule that changes must be noticed here, before anything is run. `cargo mutants -p signalbox-model` changes the crate in more
 //! than a thousand places, one at a time (an operator, a match arm, the answer of a function), and names each change that no unit
-//! test notices: there should be none. It takes most of an hour on one core, and works on a copy of the tree.
+//! test notices: there should be none. It takes about an hour on one core, and works on a copy of the tree.
 //!
 //! ```text
 //! cargo install --locked cargo-mutants
