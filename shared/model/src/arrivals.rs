@@ -238,6 +238,8 @@ mod tests {
     struct Prefix {
         objects: std::collections::BTreeMap<String, (u64, Timestamp)>,
         kept: Option<Progress>,
+        /// What the last look said of itself.
+        whole: bool,
     }
 
     impl Prefix {
@@ -278,6 +280,7 @@ mod tests {
                 let json = serde_json::to_string(progress).unwrap();
                 self.kept = Some(serde_json::from_str(&json).unwrap());
             }
+            self.whole = count.is_whole();
             (count.arrived(), count.pages)
         }
     }
@@ -354,6 +357,29 @@ mod tests {
         let (arrived, pages) = prefix.look(0, 15, 10);
         assert_eq!((arrived.objects, pages), (20, 2));
         assert_eq!(prefix.kept, None, "the next look comes as far as quickly");
+    }
+
+    #[test]
+    fn only_a_look_from_the_first_key_to_the_last_is_whole() {
+        // Pages of ten: a look reads a hundred objects at most.
+        for (objects, enough, looks) in [
+            (25, 100, vec![true, true]),
+            (25, 10, vec![false, false]),
+            // Enough on the last page is all there is.
+            (25, 25, vec![true, true]),
+            (100, 1000, vec![true]),
+            // The second look comes to the end of the round that the first began.
+            (150, 1000, vec![false, false, false]),
+        ] {
+            let mut prefix = Prefix::default();
+            for number in 0..objects {
+                prefix.put(format!("data/{number:03}"), 5);
+            }
+            for (i, whole) in looks.into_iter().enumerate() {
+                prefix.look(0, enough, 10);
+                assert_eq!(prefix.whole, whole, "{objects} objects, {enough} are enough, look {i}");
+            }
+        }
     }
 
     #[test]

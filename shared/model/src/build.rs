@@ -272,6 +272,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn long_lines_are_fewer() {
+        // Each with its line break: twenty of 300 bytes are exactly what may be shown.
+        for (line, count) in [
+            ("x".repeat(299), 20),
+            ("x".repeat(300), 19),
+            ("ä".repeat(299), 10),
+            ("ä".repeat(300), 9),
+        ] {
+            let mut talkative = build(Status::Failed);
+            talkative.phases[1].says = vec![line.clone(); 30];
+            assert_eq!(talkative.failure_lines(), vec![line.clone(); count], "{line}");
+        }
+    }
+
+    #[test]
     fn ids_and_addresses() {
         let id = "churn-check:8745a7a9-c340-456a-9166-edf953571bcd";
         let arn = format!("arn:aws:codebuild:eu-west-1:123456789012:build/{id}");

@@ -194,6 +194,20 @@ mod tests {
         }
     }
 
+    /// A definition that has that many bytes once it is prepared.
+    fn sized(bytes: usize) -> String {
+        let with = |padding: usize| {
+            let parameters = json!([
+                {"Name": "AccuracyThreshold"},
+                {"Name": "ModelPackageGroupName"},
+                {"Name": "Padding", "DefaultValue": "x".repeat(padding)},
+            ]);
+            definition(&parameters)
+        };
+        let bare = prepare(&with(0), &defaults()).unwrap().len();
+        with(bytes - bare)
+    }
+
     #[test]
     fn what_cannot_be_used_says_why() {
         let both = json!([{"Name": "AccuracyThreshold"}, {"Name": "ModelPackageGroupName"}, {"Name": "Epochs"}]);
@@ -215,9 +229,14 @@ mod tests {
             (definition(&json!([])), "parameter `AccuracyThreshold` is not declared"),
             (definition(&both), "parameter `Epochs` is none that the train fills in"),
             (definition(&twice), "parameter `AccuracyThreshold` is declared twice"),
+            (
+                sized(DEFINITION_BYTES_MAX + 1),
+                "it has 1048577 bytes; SageMaker takes 1048576",
+            ),
         ] {
             let error = prepare(&text, &defaults()).unwrap_err().to_string();
-            assert!(error.contains(words), "{text}: {error}");
+            assert!(error.contains(words), "{error}");
         }
+        assert!(prepare(&sized(DEFINITION_BYTES_MAX), &defaults()).is_ok());
     }
 }

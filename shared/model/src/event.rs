@@ -185,6 +185,8 @@ mod tests {
             let error = Event::parse(value.clone()).unwrap_err().to_string();
             assert!(error.contains(message), "{value}: {error}");
         }
+        let event = Event::parse(json!({"source": "s", "detail-type": "t", "detail": {}})).unwrap();
+        assert_eq!(event.kind(), ("s", "t"));
         // Some documented samples have times that aren't RFC 3339; the time is rarely needed, so that alone refuses nothing.
         let value = json!({"source": "s", "detail-type": "t", "time": "yesterday", "detail": {}});
         assert_eq!(Event::parse(value).unwrap().time, None);

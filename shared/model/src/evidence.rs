@@ -164,7 +164,7 @@ fn direction(name: &str, value: f64, champion: f64) -> Direction {
     let difference = value - champion;
     if difference.abs() <= 1e-9 * value.abs().max(champion.abs()) {
         Direction::Same
-    } else if (difference < 0.0) == lower_is_better(name) {
+    } else if difference.is_sign_negative() == lower_is_better(name) {
         Direction::Better
     } else {
         Direction::Worse
@@ -411,6 +411,8 @@ pub(crate) mod tests {
             ("accuracy", Some(0.7), Some(0.8), Worse),
             ("accuracy", Some(0.8), Some(0.8), Same),
             ("accuracy", Some(0.1 + 0.2), Some(0.3), Same),
+            ("support", Some(1_000_000.000_1), Some(1_000_000.0), Same),
+            ("support", Some(1_000_000.01), Some(1_000_000.0), Better),
             ("accuracy", Some(0.8), None, Unknown),
             ("accuracy", None, Some(0.8), Unknown),
             ("loss", Some(0.9), Some(0.8), Worse),

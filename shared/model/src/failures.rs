@@ -163,6 +163,13 @@ mod tests {
                 vec![(Push, 90, notice), (Schedule, 89, notice)],
                 Telling::Count,
             ),
+            // Nor is it of the row, whatever was told of it.
+            (Schedule, vec![(Push, 99, notice)], Telling::Notice(None)),
+            (
+                Schedule,
+                vec![(Push, 99, notice), (Schedule, 70, notice)],
+                row(2, 1, 70),
+            ),
             // Pushes are told each time.
             (
                 Push,

@@ -217,8 +217,14 @@ mod tests {
             (0.906_077_348, "0.906077"),
             (0.0, "0"),
             (1e-9, "0.000000001"),
+            (-1e-9, "-0.000000001"),
             (-12.5, "-12.5"),
             (3.0, "3"),
+            // The widest that is rounded, and one digit more.
+            (12_345_678.123_456_7, "12345678.123457"),
+            (123_456_789.123_456_7, "123456789.1234567"),
+            // Not the digits of the binary number that is nearest to it.
+            (1e23, "100000000000000000000000"),
         ] {
             assert_eq!(shown(value), expected);
         }
@@ -234,28 +240,66 @@ mod tests {
         let verdict = evaluate(DEFAULT, &metrics(0.9), None).unwrap();
         assert_eq!(verdict.short, "held: metrics.accuracy = 0.9 and no champion yet");
         assert_eq!(crate::package::metadata_value(&verdict.short), verdict.short);
+        let verdict = evaluate("metrics.accuracy > 0.8", &metrics(0.9), None).unwrap();
+        assert_eq!(verdict.short, "held: metrics.accuracy = 0.9");
+        let verdict = evaluate("1 < 2", &metrics(0.9), None).unwrap();
+        assert_eq!((verdict.text.as_str(), verdict.short.as_str()), ("held: 1 < 2", "held"));
     }
 
     #[test]
     fn what_cannot_be_evaluated_says_why() {
         for (expression, words) in [
-            ("metrics.accuracy >", "does not parse"),
+            // With the place, which the parser draws below the expression.
+            ("metrics.accuracy >", "does not parse: ERROR: <input>:1:19: "),
             ("", "does not parse"),
             (
                 "champion == null || metrics.recal > 0.5",
                 "names `metrics.recal`, which the evaluation report does not have; it has accuracy, f1",
             ),
             ("metrics.accuracy", "not true or false"),
-            ("precision > 0.5", "can't be evaluated"),
-            ("metrics['recal'] > 0.5", "can't be evaluated"),
+            (
+                "precision > 0.5",
+                "can't be evaluated: Undeclared reference to 'precision'; mend",
+            ),
+            ("metrics['recal'] > 0.5", "can't be evaluated: No such key: recal; mend"),
         ] {
             let error = evaluate(expression, &metrics(0.9), None).unwrap_err().to_string();
             assert!(
                 error.contains(words) && error.contains(expression),
                 "{expression}: {error}"
             );
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
-        let long = "true || ".repeat(200) + "true";
-        assert!(evaluate(&long, &metrics(0.9), None).is_err());
+        let sized = |bytes: usize| evaluate(&format!("{:<bytes$}", "true"), &metrics(0.9), None);
+        assert!(sized(EXPRESSION_BYTES_MAX).is_ok());
+        let error = sized(EXPRESSION_BYTES_MAX + 1).unwrap_err().to_string();
+        assert!(error.contains("it is longer than 1000 bytes"), "{error}");
+    }
+
+    #[test]
+    fn metrics_are_named_outside_of_texts_and_other_words() {
+        for (expression, expected) in [
+            ("metrics.a > champion.b_2", &["champion.b_2", "metrics.a"][..]),
+            ("metrics . a > 1.0 && metrics.a < 2.0", &["metrics.a"]),
+            ("(metrics.a)", &["metrics.a"]),
+            ("1.0<metrics.a", &["metrics.a"]),
+            ("'metrics.a' != '' && metrics.b > 0.0", &["metrics.b"]),
+            ("\"it's\" == 'metrics.a' || metrics.b > 0.0", &["metrics.b"]),
+            ("'é'==metrics.a", &["metrics.a"]),
+            // The text does not end.
+            ("'metrics.a", &[]),
+            ("my_metrics.a > x.metrics.b", &[]),
+            ("metrics1.a > metrics", &[]),
+            ("metrics['a'] > 0.0", &[]),
+            ("metrics.exists (name, true)", &[]),
+            ("metrics.", &[]),
+        ] {
+            let named = named_metrics(expression);
+            let named: Vec<_> = named
+                .iter()
+                .map(|(variable, name)| format!("{variable}.{name}"))
+                .collect();
+            assert_eq!(named, expected, "{expression}");
+        }
     }
 }

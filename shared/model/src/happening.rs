@@ -114,8 +114,8 @@ fn baked(policy: &Policy, share: u32, elapsed: u32) -> u64 {
         Strategy::Canary => u32::from(share >= 100),
         Strategy::Linear | Strategy::Rolling => share.div_ceil(policy.step_percent.max(1)).saturating_sub(1),
     };
-    let before = before.min(policy.steps() - 1).saturating_mul(policy.wait_seconds);
-    let done = u64::from(before.saturating_add(elapsed).min(all));
+    let done = before.saturating_mul(policy.wait_seconds).saturating_add(elapsed);
+    let done = u64::from(done.min(all));
     let range = BAKED_PERCENT - CREATED_PERCENT;
     CREATED_PERCENT + (done * range).checked_div(u64::from(all)).unwrap_or_default()
 }
@@ -255,6 +255,43 @@ mod tests {
             said.push_str(&format!("{percent:>3} %  {summary}{shift}\n"));
         }
         insta::assert_snapshot!(said);
+    }
+
+    #[test]
+    fn sentences_are_read_as_far_as_they_are_known() {
+        for (sentence, seconds, instances) in [
+            (
+                "Baking for 600 seconds (TerminationWaitInSeconds) with traffic enabled on canary capacity of 1 instance(s).",
+                Some(600),
+                Some(1),
+            ),
+            (
+                "Baking for 1 second with traffic enabled on 2 of 4 instance(s).",
+                Some(1),
+                Some(2),
+            ),
+            ("Creating 20 new instance(s).", None, Some(20)),
+            ("Step 2 of 5 steps, on 3 instance(s).", None, Some(3)),
+            ("Creating 2 new model(s) on some instance(s).", None, None),
+            ("Waiting for instance(s), seconds at most.", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(Message::read(sentence), Message { seconds, instances }, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn times_are_whole_minutes_but_for_the_first() {
+        for (seconds, expected) in [
+            (0, "0 min"),
+            (1, "1 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (119, "1 min"),
+            (600, "10 min"),
+        ] {
+            assert_eq!(minutes(seconds), expected);
+        }
     }
 
     #[test]

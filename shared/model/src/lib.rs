@@ -34,6 +34,21 @@
 //! | [`job`] | a CodePipeline job and its user parameters |
 //! | [`approval`] | CodePipeline's message about an approval that waits |
 //! | [`trial`], [`app_spec`] | whether a new version of a function may have traffic, and which version that is |
+//!
+//! # Its tests, tested
+//!
+//! A rule that changes must be noticed here, before anything is run. `cargo mutants -p signalbox-model` changes the crate in more
+//! than a thousand places, one at a time (an operator, a match arm, the answer of a function), and names each change that no unit
+//! test notices: there should be none. It takes about an hour on one core, and works on a copy of the tree.
+//!
+//! ```text
+//! cargo install --locked cargo-mutants
+//! cargo mutants -p signalbox-model                              # all of it
+//! cargo mutants -p signalbox-model -f shared/model/src/gate.rs  # one file
+//! cargo mutants -p signalbox-model --iterate                    # what was not caught, or not tried, before
+//! ```
+//!
+//! What was missed is in `target/mutants.out/missed.txt`. `.cargo/mutants.toml` says how it runs, and what it leaves out and why.
 
 pub mod alarm;
 pub mod app_spec;

@@ -235,6 +235,21 @@ mod tests {
         assert_eq!(Lineage::from_description(Some(&lineage.to_description())), lineage);
     }
 
+    /// The metadata of a version has the one, and is read by the other.
+    #[test]
+    fn a_triggers_word_is_the_one_in_its_json() {
+        for (trigger, word) in [
+            (Trigger::Push, "push"),
+            (Trigger::Schedule, "schedule"),
+            (Trigger::Data, "data"),
+            (Trigger::Drift, "drift"),
+            (Trigger::Registry, "registry"),
+        ] {
+            assert_eq!(trigger.as_str(), word);
+            assert_eq!(serde_json::to_value(trigger).unwrap(), word);
+        }
+    }
+
     #[test]
     fn it_began_with_the_push_or_with_what_asked() {
         let (pushed, until) = ("2026-03-02T09:00:00Z", "2026-03-02T12:00:00Z");

@@ -112,6 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_no_metric() {
+        let metrics: Metrics = [("auc", 0.9), ("loss", f64::NAN), ("gain", f64::INFINITY)]
+            .into_iter()
+            .collect();
+        assert_eq!(metrics.iter().collect::<Vec<_>>(), [("auc", 0.9)]);
+        assert_eq!((metrics.get("auc"), metrics.get("loss")), (Some(0.9), None));
+        assert!(!metrics.is_empty());
+        assert!([("loss", f64::NAN)].into_iter().collect::<Metrics>().is_empty());
+    }
+
+    #[test]
     fn refusals() {
         for (report, message) in [
             ("", "not JSON"),

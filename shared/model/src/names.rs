@@ -668,6 +668,95 @@ mod tests {
         }
     }
 
+    /// Under another name AWS has another resource, and under another token a second try does it twice.
+    #[test]
+    fn names_follow_from_the_model_the_version_and_the_release() {
+        let model: ModelName = "churn".parse().unwrap();
+        let arn: ModelPackageArn = "arn:aws-cn:sagemaker:cn-north-1:123456789012:model-package/churn/7"
+            .parse()
+            .unwrap();
+        let group: ModelPackageGroupArn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package-group/churn"
+            .parse()
+            .unwrap();
+        let release: ReleaseId = "01234567-89AB-cdef-0123-456789abcdef".parse().unwrap();
+        let commit: CommitId = "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a".parse().unwrap();
+        let console: Console = "arn:aws:sns:eu-west-1:123456789012:topic".parse().unwrap();
+        for (name, expected) in [
+            (model.train_pipeline(), "churn-train"),
+            (model.release_pipeline(), "churn-release"),
+            (model.rollback_pipeline(), "churn-rollback"),
+            (arn.account().to_owned(), "123456789012"),
+            (arn.region().to_owned(), "cn-north-1"),
+            (arn.model_name(), "churn-v7"),
+            (arn.endpoint_config_name(&release), "churn-v7-01234567"),
+            (arn.release_token(), "churn-v7"),
+            (
+                arn.release_token_after(&release),
+                "churn-v7-after-01234567-89ab-cdef-0123-456789abcdef",
+            ),
+            (
+                ModelPackageArn::rollback_token(&release),
+                "undo-01234567-89ab-cdef-0123-456789abcdef",
+            ),
+            (
+                arn.endpoint_arn("churn"),
+                "arn:aws-cn:sagemaker:cn-north-1:123456789012:endpoint/churn",
+            ),
+            (
+                arn.endpoint_config_arn("churn-v7-01234567"),
+                "arn:aws-cn:sagemaker:cn-north-1:123456789012:endpoint-config/churn-v7-01234567",
+            ),
+            (
+                arn.endpoint_console_url("churn"),
+                "https://cn-north-1.console.amazonaws.cn/sagemaker/home?region=cn-north-1#/endpoints/churn",
+            ),
+            (
+                arn.endpoint_log_url("churn"),
+                "https://cn-north-1.console.amazonaws.cn/cloudwatch/home?region=cn-north-1#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FEndpoints$252Fchurn",
+            ),
+            (
+                group.endpoint_arn("churn"),
+                "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/churn",
+            ),
+            (commit.build_token(), "check-0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a"),
+            (
+                console.pipeline_execution_url("churn-train", release.as_str()),
+                "https://eu-west-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/churn-train/executions/01234567-89ab-cdef-0123-456789abcdef/timeline?region=eu-west-1",
+            ),
+            (
+                console.function_log_url("churn-retrain"),
+                "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Flambda$252Fchurn-retrain",
+            ),
+        ] {
+            assert_eq!(name, expected);
+        }
+    }
+
+    /// In configurations, tokens and links they are text, and what is no name is refused on its way back.
+    #[test]
+    fn names_are_text_in_json() {
+        fn check<T: Serialize + serde::de::DeserializeOwned + fmt::Debug>(text: &str, refusal: &str) {
+            let json = format!("\"{text}\"");
+            let read: T = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+            let error = serde_json::from_str::<T>("\"a name_\"").unwrap_err().to_string();
+            assert!(error.starts_with(refusal), "{error}");
+        }
+        check::<ModelName>("churn", "`a name_` is not a model name: ");
+        check::<ModelPackageArn>(
+            "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7",
+            "`a name_` is not the ARN of a versioned model package",
+        );
+        check::<ReleaseId>(
+            "01234567-89ab-cdef-0123-456789abcdef",
+            "`a name_` is not a CodePipeline execution id",
+        );
+        check::<CommitId>(
+            "0f3c2b1a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a",
+            "`a name_` is not a commit's full id",
+        );
+    }
+
     #[test]
     fn names_fit_sagemaker() {
         let release: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();

@@ -93,10 +93,12 @@ mod tests {
         for (subject, expected) in [
             ("churn v7 – approved", "churn v7 - approved"),
             ("two\nlines\t!", "two lines !"),
+            ("wide\u{2003}space, a bell\u{7}!", "wide space, a bell !"),
             ("  é", "?"),
         ] {
             assert_eq!(Notice::new(subject, "").subject(), expected);
         }
+        assert_eq!(Notice::new(&"x".repeat(99), "").subject(), "x".repeat(99));
         let long = Notice::new(&"x".repeat(300), "");
         assert_eq!(long.subject().len(), 99);
         assert!(long.subject().ends_with("..."));

@@ -446,6 +446,55 @@ mod tests {
     }
 
     #[test]
+    fn only_what_the_endpoint_has_served_was_deployed() {
+        for (outcome, expected) in [
+            (Some("deployed"), true),
+            (Some("rolled-back"), false),
+            (Some("superseded"), false),
+            (None, false),
+        ] {
+            let metadata: Vec<_> = outcome.map(|outcome| (key::OUTCOME, outcome)).into_iter().collect();
+            assert_eq!(package(&metadata).was_deployed(), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_execution_is_the_models_own_by_its_pipeline() {
+        let model: ModelName = "churn".parse().unwrap();
+        let execution = |pipeline: &str| format!("arn:aws:sagemaker:eu-west-1:123456789012:{pipeline}/execution/abc");
+        let own = execution("pipeline/churn");
+        for (generated_by, expected) in [
+            (Some(own.clone()), Some(own.as_str())),
+            (Some(execution("pipeline/churn-2")), None),
+            (Some(execution("training-job/churn")), None),
+            (Some("churn".to_owned()), None),
+            (None, None),
+        ] {
+            let package = ModelPackage {
+                generated_by,
+                ..package(&[])
+            };
+            assert_eq!(package.own_execution(&model), expected);
+        }
+    }
+
+    #[test]
+    fn the_lineage_is_what_was_noted_of_it() {
+        for (metadata, trigger, commit) in [
+            (
+                &[(key::TRIGGER, "drift"), (key::COMMIT, "0f3c")][..],
+                Trigger::Drift,
+                Some("0f3c"),
+            ),
+            (&[(key::TRIGGER, "moon")], Trigger::Registry, None),
+            (&[], Trigger::Registry, None),
+        ] {
+            let lineage = package(metadata).lineage();
+            assert_eq!((lineage.trigger, lineage.commit.as_deref()), (trigger, commit));
+        }
+    }
+
+    #[test]
     fn metadata_values_fit_the_pattern() {
         assert_eq!(metadata_value("accuracy 0.9 > 0.85 (ok)"), "accuracy 0.9   0.85  ok ");
         assert_eq!(metadata_value(&"x".repeat(300)).len(), 256);

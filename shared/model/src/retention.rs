@@ -115,6 +115,33 @@ mod tests {
             pending: None,
         };
         assert_eq!(disposable(&churn(), &listed(&names), &unknown, &previous), []);
+        let same_second: Vec<_> = ["churn-v4-eeeeeeee", "churn-v5-ffffffff"]
+            .map(|name| (name.to_owned(), Some(time(0))))
+            .into();
+        assert_eq!(
+            disposable(&churn(), &same_second, &in_use, &[]),
+            [],
+            "it may be the newer one"
+        );
+    }
+
+    #[test]
+    fn a_model_goes_only_where_all_that_may_serve_it_is_listed() {
+        for (count, model) in [(99, Some("churn-v1".to_owned())), (100, None)] {
+            let names: Vec<_> = (1..=count)
+                .map(|version| format!("churn-v{version}-00000000"))
+                .collect();
+            let in_use = Endpoints {
+                serving: "churn-v2-00000000",
+                pending: None,
+            };
+            let listed = listed(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(
+                disposable(&churn(), &listed, &in_use, &[]),
+                [("churn-v1-00000000".to_owned(), model)],
+                "{count} configurations"
+            );
+        }
     }
 
     proptest! {

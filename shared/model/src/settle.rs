@@ -10,6 +10,8 @@
 //!
 //! [`key::DECISION`]: crate::package::key::DECISION
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 use crate::decision::{AUTOMATIC, Decided, Decision, TRAIN, is_train, person};
@@ -323,11 +325,11 @@ fn end(ending: Ending, lost: Option<Decided>) -> Step {
 
 /// Whether what the registry says was decided before the approval ended. Of two at the same moment the rejection stands.
 fn first(said: &Decided, ended: Timestamp) -> bool {
-    match said.at {
-        Some(at) if at == ended => said.decision == Decision::Reject,
-        Some(at) => at < ended,
-        None => false,
-    }
+    said.at.is_some_and(|at| match at.cmp(&ended) {
+        Ordering::Less => true,
+        Ordering::Equal => said.decision == Decision::Reject,
+        Ordering::Greater => false,
+    })
 }
 
 /// Whether enough approvers have approved by their links.

@@ -208,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn words_of_sagemaker() {
+        for (word, status, ended) in [
+            ("Executing", Status::Executing, false),
+            ("Stopping", Status::Stopping, false),
+            ("Stopped", Status::Stopped, true),
+            ("Failed", Status::Failed, true),
+            ("Succeeded", Status::Succeeded, true),
+        ] {
+            assert_eq!(Status::parse(word), Some(status));
+            assert_eq!(status.has_ended(), ended, "{word}");
+        }
+        assert_eq!(Status::parse("Pondering"), None);
+    }
+
+    #[test]
     fn endings() {
         let arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/churn/7";
         let failed = |step: Option<&str>, reason: &str| Ending::Failed {

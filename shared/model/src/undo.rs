@@ -212,6 +212,8 @@ mod tests {
     #[test]
     fn links_are_read_back() {
         assert!(Claims::are_in(&query()));
+        assert!(Claims::are_in(&format!("utm_source=mail&{}", query())));
+        assert!(!Claims::are_in("c=e30&m=AA&qu=ou=1") && !Claims::are_in(""));
         assert_eq!(Claims::parse(&query()), Ok((claims(), vec![7; 32])));
         assert_eq!(
             Claims::parse(&format!("{}&utm_source=mail", query())),
@@ -220,6 +222,12 @@ mod tests {
         for bad in ["", "u=", "u=e30&m=AA", "c=e30&m=AA", &format!("{0}&{0}", query())] {
             assert!(Claims::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_link_counts_for_thirty_days() {
+        let deployed: Timestamp = "2026-03-01T20:22:00Z".parse().unwrap();
+        assert_eq!((deployed + LINK_LIFETIME).to_string(), "2026-03-31T20:22:00Z");
     }
 
     #[test]
@@ -258,6 +266,27 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Undoes>().ok(), expected, "{text}");
         }
+        for (undoes, text) in [(Undoes::Serving, "serving"), (Undoes::Version(7), "7")] {
+            assert_eq!(undoes.to_string(), text);
+        }
+        let refusal = |text: &str| text.parse::<Undoes>().unwrap_err();
+        assert!(refusal("nothing").starts_with("it names nothing to take back"));
+        assert!(refusal("seven").starts_with("`seven` is neither"));
+    }
+
+    #[test]
+    fn reasons_are_made_fit_for_the_pipeline() {
+        for (reason, expected) in [
+            ("too slow", "too slow"),
+            (r#"it says "no""#, "it says 'no'"),
+            (r"C:\models", "C:/models"),
+            ("#{variables.Undoes}", " {variables.Undoes}"),
+            ("two\nlines", "two lines"),
+            (" \n", "not given"),
+            ("", "not given"),
+        ] {
+            assert_eq!(reason_variable(reason), expected);
+        }
     }
 
     #[test]
@@ -281,6 +310,12 @@ mod tests {
             // As it comes back from the pipeline.
             assert_eq!(Cause::of(&reason_variable(&reason)), expected, "{reason}");
         }
+        let words = [Cause::Alarm, Cause::Rejected, Cause::Person, Cause::Deployment].map(Cause::as_str);
+        assert_eq!(
+            words,
+            ["alarm", "rejected", "person", "deployment"],
+            "what dashboards ask for"
+        );
     }
 
     proptest! {

@@ -122,6 +122,7 @@ mod tests {
             (Status::InService, false, &usual, 0, "take back"),
             // While it took over, but too late for SageMaker, and heard after the end.
             (Status::InService, false, &usual, -1, "take back"),
+            (Status::InService, false, &usual, -10, "take back"),
             (
                 Status::InService,
                 false,

@@ -114,6 +114,11 @@ fn strange_queries_are_refused() {
             LinkError::Malformed("c"),
         ),
         (encode(&json.replace(":22:00Z", ":22Z")), LinkError::Malformed("c")),
+        (encode(&json.replace("churn-release", "")), LinkError::Malformed("c")),
+        (
+            encode(&json.replace("churn-release", &"x".repeat(101))),
+            LinkError::Malformed("c"),
+        ),
         (encode(&json.replace("eeee", "EEEE")), LinkError::Malformed("c")),
         (
             encode(&json.replace("/churn/7", "/churn/07")),
@@ -124,6 +129,9 @@ fn strange_queries_are_refused() {
     }
     let tracked = format!("utm_source=mail&{good}&fbclid=1");
     assert_eq!(SignedLink::parse(&tracked), Ok(link()));
+    let padded = |bytes: usize| format!("{good}&x={}", "x".repeat(bytes - good.len() - 3));
+    assert_eq!(SignedLink::parse(&padded(8192)), Ok(link()), "the longest");
+    assert_eq!(SignedLink::parse(&padded(8193)), Err(LinkError::TooLong));
 }
 
 #[test]

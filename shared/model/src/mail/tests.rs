@@ -1,6 +1,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use super::text::Text;
 use super::*;
 use crate::build::{self, tests::build};
 use crate::decision::{Decided, Decision};
@@ -364,10 +365,104 @@ fn long_names_and_wide_numbers_stay_in_the_columns() {
     insta::assert_snapshot!(gate_not_met(&churn(), u32::MAX, "", &metrics, Some(&champion)).body());
 }
 
+/// A row of 72 columns is one line; of 73, the name has one of its own.
+#[test]
+fn a_row_is_one_line_where_it_fits() {
+    let metrics: Metrics = [("holdout_month_loss", -2.5e-300)].into_iter().collect();
+    for (theirs, row) in [
+        (
+            0.5,
+            "holdout_month_loss  -2.500e-300  v4294967295    0.5000    -0.5000 better\n",
+        ),
+        (
+            -1_234_567.8,
+            "holdout_month_loss\n  -2.500e-300  v4294967295 -1234567.8  +1234567.8 worse\n",
+        ),
+    ] {
+        let champion = Champion {
+            version: u32::MAX,
+            metrics: [("holdout_month_loss", theirs)].into_iter().collect(),
+        };
+        let notice = gate_not_met(&churn(), 7, "", &metrics, Some(&champion));
+        assert!(notice.body().contains(row), "{row}{}", notice.body());
+    }
+}
+
+#[test]
+fn lines_break_before_the_first_word_that_does_not_fit() {
+    let x = |count: usize| "x".repeat(count);
+    for (words, expected) in [
+        (format!("{} {}", x(35), x(36)), format!("{} {}", x(35), x(36))),
+        (format!("{} {}", x(35), x(37)), format!("{}\n{}", x(35), x(37))),
+        // A word that is longer than a line is broken, and no line is empty.
+        (x(72), x(72)),
+        (x(80), format!("{}\n{}", x(72), x(8))),
+        (format!("{} y", x(80)), format!("{}\n{} y", x(72), x(8))),
+        (
+            format!("{} y", vec!["xx"; 24].join(" ")),
+            format!("{}\ny", vec!["xx"; 24].join(" ")),
+        ),
+    ] {
+        let mut text = Text::new();
+        text.line(&words);
+        assert_eq!(text.body(), format!("{expected}\n"), "{words}");
+    }
+    let mut text = Text::new();
+    text.bullet(&format!("{} {}", x(70), x(71)));
+    assert_eq!(text.body(), format!("- {}\n  {}\n  x\n", x(70), x(70)));
+}
+
+#[test]
+fn a_quote_begins_beside_its_name_where_it_is_one_line() {
+    let words = |last: &str| format!("{} {last}", vec!["xxx"; 15].join(" "));
+    for (quoted, expected) in [
+        (words("yyy"), format!("Message: {}", words("yyy"))),
+        (words("yyyy"), format!("Message:\n  {}", words("yyyy"))),
+        ("a\n\nb".to_owned(), "Message:\n  a\n  b".to_owned()),
+        ("\n".to_owned(), String::new()),
+    ] {
+        let mut text = Text::new();
+        text.quote("Message", &quoted);
+        assert_eq!(text.body(), format!("{expected}\n"), "{quoted}");
+    }
+}
+
+#[test]
+fn who_is_asked_alone_is_told_what_it_takes() {
+    for (needed, expected) in [
+        (1, "WHO ELSE WAS ASKED\nNobody: the decision is yours.\n"),
+        (
+            2,
+            "WHO ELSE WAS ASKED\nNobody. 2 approvals release it; one rejection rejects it.\n",
+        ),
+    ] {
+        let mut evidence = sample();
+        evidence.approvers.truncate(1);
+        evidence.approvals_needed = needed;
+        let request = approval_request(&evidence, "ada@example.com", LINK, &[], &Occasion::First);
+        assert!(request.body().contains(expected), "{}", request.body());
+    }
+}
+
+#[test]
+fn what_has_no_numbers_says_so() {
+    let (lineage, none) = (Lineage::of(Trigger::Push), Metrics::default());
+    for numbers in [None, Some(&none)] {
+        let failed = Failed {
+            numbers,
+            ..failed_training("", &lineage)
+        };
+        let notice = training_failed(&churn(), &failed);
+        assert!(notice.body().contains("There are no metrics"), "{}", notice.body());
+    }
+}
+
 #[test]
 fn many_metrics_are_counted() {
-    let metrics: Metrics = (0..45).map(|i| (format!("m{i:02}"), f64::from(i))).collect();
-    let body = gate_not_met(&churn(), 5, "", &metrics, None).body().to_owned();
+    let metrics = |count: u32| -> Metrics { (0..count).map(|i| (format!("m{i:02}"), f64::from(i))).collect() };
+    let body = |count: u32| gate_not_met(&churn(), 5, "", &metrics(count), None).body().to_owned();
+    assert!(body(40).ends_with("m39  39.0000\n"), "{}", body(40));
+    let body = body(45);
     assert!(
         body.contains("m39") && !body.contains("m40") && body.contains("and 5 more."),
         "{body}"

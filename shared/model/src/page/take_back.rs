@@ -121,6 +121,9 @@ mod tests {
         }
         let long = format!("decision=take-back&comment={}", "x".repeat(COMMENT_CHARS_MAX + 1));
         assert_eq!(reason(long.as_bytes()), Err(FormError::TooLong));
+        let padded = |bytes: usize| reason(format!("{:x<bytes$}", "decision=take-back&x=").as_bytes());
+        assert_eq!(padded(FORM_BYTES_MAX), Ok(String::new()));
+        assert_eq!(padded(FORM_BYTES_MAX + 1), Err(FormError::TooLong));
     }
 
     #[test]

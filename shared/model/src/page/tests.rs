@@ -188,6 +188,10 @@ fn answers() {
     assert!(sized(400, "%F0%9F%9A%82").is_ok());
     assert_eq!(sized(401, "x"), Err(FormError::TooLong));
     assert_eq!(sized(100_000, "x"), Err(FormError::TooLong));
+    // Whatever else the form has: four hundred characters of twelve bytes, and 256 bytes for the rest.
+    let padded = |bytes: usize| Answer::parse(format!("{:x<bytes$}", "decision=approve&x=").as_bytes());
+    assert_eq!(padded(5056), answer(Decision::Approve, ""));
+    assert_eq!(padded(5057), Err(FormError::TooLong));
 }
 
 #[test]
@@ -204,6 +208,40 @@ fn charts_need_two_versions() {
     ];
     let wide = review(&evidence, "ada", &wide, &[]).html;
     assert!(!wide.contains("NaN") && !wide.contains("inf,"));
+    // Ten characters of 7.5 and ten more: the labels, which end at 77, begin on the drawing.
+    assert!(
+        wide.contains("-1.798e308</text>") && wide.contains("<text x=\"77\""),
+        "{wide}"
+    );
+}
+
+#[test]
+fn equal_values_lie_in_the_middle_of_a_chart() {
+    let mut evidence = sample();
+    evidence.champion = None;
+    evidence.metrics = [("accuracy", 0.9)].into_iter().collect();
+    let history = [(6, evidence.metrics.clone())];
+    let html = review(&evidence, "ada", &history, &[]).html;
+    assert!(html.contains("points=\"58.0,50.0 282.0,50.0\""), "{html}");
+    assert_eq!(html.matches(">0.9000</text>").count(), 1, "{html}");
+}
+
+#[test]
+fn charts_are_few_and_of_the_newest_versions() {
+    let mut evidence = sample();
+    evidence.champion = None;
+    let metrics = |count: usize| -> Metrics { (0..count).map(|i| (format!("m{i}"), 0.5)).collect() };
+    for (count, charts) in [(7, 7), (8, 8), (9, 8)] {
+        evidence.metrics = metrics(count);
+        let html = review(&evidence, "ada", &[(6, metrics(count))], &[]).html;
+        assert_eq!(html.matches("<svg").count(), charts, "{count} metrics");
+    }
+    evidence.metrics = metrics(1);
+    evidence.package = evidence.package.with_version(30);
+    let history: Vec<_> = (1..30).map(|version| (version, metrics(1))).collect();
+    let html = review(&evidence, "ada", &history, &[]).html;
+    assert_eq!(html.matches("<circle").count(), 20, "{html}");
+    assert!(html.contains("m0 by version: v11 0.5000, v12 0.5000"), "{html}");
 }
 
 /// Text and what it stands on have a contrast of at least 4.5, and outlines one of at least 3, as WCAG 2.2 asks; by day and by night.

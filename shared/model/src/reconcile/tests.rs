@@ -123,6 +123,13 @@ fn a_forgotten_request_is_known_by_the_configurations_age() {
         ),
         (NOW, NOW - 99, None, "update from churn-v6-66666666"),
         (NOW + 1, NOW - 99, None, "update from churn-v6-66666666"),
+        // What serves was not made after ours.
+        (
+            NOW - 2,
+            NOW - 2,
+            None,
+            "rolled back to churn-v6-66666666: alarm churn-5xx",
+        ),
         // What serves was made after ours.
         (NOW - 2, NOW - 1, None, "superseded by churn-v6-66666666"),
         (

@@ -98,7 +98,7 @@ fn what_cannot_work_is_refused_with_what_to_change() {
         serving: Option<Configuration>,
         alarms: Vec<Alarm>,
     }
-    let table: [(Strategy, Change); 21] = [
+    let table: [(Strategy, Change); 22] = [
         (Strategy::Canary, |c| c.policy.step_percent = 51),
         (Strategy::Canary, |c| c.policy.step_percent = 0),
         (Strategy::Linear, |c| c.policy.step_percent = 9),
@@ -117,6 +117,9 @@ fn what_cannot_work_is_refused_with_what_to_change() {
         (Strategy::Canary, |c| c.instance_type = "ml.inf1.xlarge"),
         (Strategy::Canary, |c| c.alarms = vec![alarm(false, 301)]),
         (Strategy::BlueGreen, |c| c.alarms = vec![alarm(false, 601)]),
+        (Strategy::Linear, |c| {
+            (c.policy.bake_seconds, c.alarms) = (60, vec![alarm(false, 61)]);
+        }),
         (Strategy::AllAtOnce, |c| c.alarms = vec![alarm(true, 60)]),
         (Strategy::Canary, |c| c.alarms.clear()),
         (Strategy::Rolling, |c| {
@@ -149,6 +152,65 @@ fn what_cannot_work_is_refused_with_what_to_change() {
         refusals.push_str(&format!("{strategy}: {}\n", make(&case).unwrap_err()));
     }
     insta::assert_snapshot!(refusals);
+}
+
+#[test]
+fn what_is_just_possible_is_planned() {
+    let plan = |policy: &Policy, window_seconds: u32, alarms: usize| {
+        let policy = Policy {
+            alarms: (0..alarms).map(|i| format!("alarm-{i}")).collect(),
+            ..policy.clone()
+        };
+        let alarms: Vec<_> = policy
+            .alarms
+            .iter()
+            .map(|name| Alarm {
+                name: name.clone(),
+                ..alarm(false, window_seconds)
+            })
+            .collect();
+        plan(&policy, &fleet(2), "ml.m5.large", None, &alarms).map(|_| ())
+    };
+    let (canary, blue_green) = (policy(Strategy::Canary), policy(Strategy::BlueGreen));
+    let unbaked = Policy {
+        bake_seconds: 0,
+        ..canary.clone()
+    };
+    let patient = Policy {
+        wait_seconds: 3600,
+        bake_seconds: 3599,
+        ..canary.clone()
+    };
+    for (policy, window_seconds, alarms) in [
+        (&canary, 60, 10),
+        (&canary, 300, 1),
+        (&blue_green, 600, 1),
+        // A bake of nothing is a choice: nothing has to fire in it.
+        (&unbaked, 300, 1),
+        (&patient, 60, 1),
+    ] {
+        assert_eq!(
+            plan(policy, window_seconds, alarms),
+            Ok(()),
+            "{policy:?}, {window_seconds} s, {alarms} alarms"
+        );
+    }
+}
+
+#[test]
+fn shares_are_rounded_to_the_nearest_percent() {
+    for (instances, all, expected) in [
+        (0, 3, 0),
+        (1, 8, 13),
+        (1, 6, 17),
+        (2, 3, 67),
+        (5, 6, 83),
+        (3, 3, 100),
+        (4, 3, 100),
+        (0, 0, 100),
+    ] {
+        assert_eq!(share_percent(instances, all), expected, "{instances} of {all}");
+    }
 }
 
 #[test]

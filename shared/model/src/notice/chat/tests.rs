@@ -42,6 +42,20 @@ fn a_deployment_has_no_signed_link() {
     insta::assert_snapshot!(shown(&notice));
 }
 
+/// Whatever a notice forgets to keep for its recipients.
+#[test]
+fn no_line_with_a_signed_link_is_shown() {
+    for link in [
+        "https://example.com/?c=eyJwIjoi&m=AAAA",
+        "https://example.com/?u=eyJ2Ijoi&m=AAAA",
+        "https://example.com/?utm_source=mail&m=AAAA",
+        "Open https://example.com/?c=eyJwIjoi now.",
+    ] {
+        let notice = Notice::new("decide", format!("Before.\n{link}\nAfter."));
+        assert_eq!(message(&notice)["content"]["description"], "Before.\nAfter.", "{link}");
+    }
+}
+
 #[test]
 fn a_rollback_names_the_alarm_and_links_to_the_console() {
     let back = TakenBack {
@@ -72,6 +86,12 @@ fn what_has_no_thread_has_no_metadata() {
 }
 
 #[test]
+fn a_bell_is_not_rung() {
+    let message = message(&Notice::new("bell", "one\u{7}two\ttabs"));
+    assert_eq!(message["content"]["description"], "one two tabs");
+}
+
+#[test]
 fn a_long_notice_is_cut_and_says_so() {
     let message = message(&Notice::new("long", "é\n".repeat(5_000)));
     let description = message["content"]["description"].as_str().unwrap();
@@ -81,18 +101,21 @@ fn a_long_notice_is_cut_and_says_so() {
 
 #[test]
 fn both_together_are_what_sns_takes() {
-    for body in [
-        String::new(),
-        "Fine.\n".to_owned(),
-        "\u{1}".repeat(300_000),
-        "é".repeat(200_000),
+    // A control character takes six bytes of JSON; what does not fit is halved until it does.
+    for (body, kept_bytes) in [
+        (String::new(), 0),
+        ("Fine.\n".to_owned(), 6),
+        ("\u{1}".repeat(300_000), BODY_BYTES_MAX / 16),
+        ("é".repeat(200_000), BODY_BYTES_MAX / 4),
     ] {
         let notice = Notice::new("s", body);
         let both = with_chat(&notice);
         assert!(both.len() <= BODY_BYTES_MAX);
         let both: Value = serde_json::from_str(&both).unwrap();
         assert_eq!(both["default"], both["email"]);
-        assert!(notice.body().starts_with(both["email"].as_str().unwrap()));
+        let kept = both["email"].as_str().unwrap();
+        assert!(notice.body().starts_with(kept));
+        assert_eq!(kept.len(), kept_bytes);
         let chat: Value = serde_json::from_str(both["https"].as_str().unwrap()).unwrap();
         assert_eq!(chat, message(&notice));
     }
