@@ -135,7 +135,7 @@ impl InProcess {
         } = reaching;
         let response = self.reached(run, &function, &operation, request, fate);
         let returns = fate.returns.filter(|_| fate.kill.is_none());
-        let due = returns.map(|after| (after, Due::Return(run, Answering { to, response })));
+        let due = returns.map(|after| (after, Due::Return(run, Box::new(Answering { to, response }))));
         (due, fate.kill)
     }
 

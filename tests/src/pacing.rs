@@ -134,7 +134,7 @@ pub(crate) enum Due {
     /// A request reaches AWS.
     Reach(Box<Reaching>),
     /// An answer is back.
-    Return(RunId, Answering),
+    Return(RunId, Box<Answering>),
     /// A pause is over.
     Wake(RunId, oneshot::Sender<()>),
 }

@@ -244,11 +244,11 @@ impl Run<'_> {
             if stop >= end {
                 return Ok(());
             }
-            let (over, lasting) = std::mem::take(&mut self.ends)
+            let (over, lasting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ends)
                 .into_iter()
                 .partition(|(at, _)| *at <= stop);
             self.ends = lasting;
-            for (at, alarm) in Vec::<(Timestamp, String)>::from(over) {
+            for (at, alarm) in over {
                 self.write(at, || format!("{alarm} is calm again"));
                 world.set_alarm(&alarm, "OK")?;
             }

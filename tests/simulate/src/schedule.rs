@@ -23,7 +23,7 @@ impl Dice {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +34,7 @@ impl Dice {
     /// From 0 to below 1.
     pub fn share(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let share = (self.roll() >> 11) as f64 / (1_u64 << 53) as f64;
         share
     }
 
@@ -45,7 +45,7 @@ impl Dice {
 
     /// From `low` to below `high`; `low` where there is nothing between.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % high.saturating_sub(low).max(1)
+        low + self.roll() % high.saturating_sub(low).max(1)
     }
 
     /// One of them.
@@ -93,7 +93,7 @@ mod tests {
     fn dice_follow_from_seed_and_name_alone() {
         let numbers = |seed, name| {
             let mut dice = Dice::of(seed, name);
-            [dice.next(), dice.next()]
+            [dice.roll(), dice.roll()]
         };
         assert_eq!(numbers(7, "push 1"), numbers(7, "push 1"));
         let others = [numbers(7, "push 2"), numbers(8, "push 1"), numbers(7, "push 11")];

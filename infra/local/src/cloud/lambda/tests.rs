@@ -208,7 +208,7 @@ fn no_more_run_than_are_reserved() {
         (429, "TooManyRequestsException")
     );
     // It is looked at again after one second, then after two more: none of its two tries are spent by that.
-    let mut pass = |cloud: &mut Cloud, seconds| {
+    let pass = |cloud: &mut Cloud, seconds| {
         let later = cloud.now() + SignedDuration::from_secs(seconds);
         cloud.advance(later);
         queued(cloud)
