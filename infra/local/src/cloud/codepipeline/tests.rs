@@ -24,6 +24,8 @@ fn stack() -> Stack {
     }
     parameters.insert("ModelName".into(), "fraud".into());
     parameters.insert("ApprovalTimeoutMinutes".into(), "10080".into());
+    // The tests answer the jobs, and end no run.
+    parameters.insert("HandleOneAtATime".into(), "false".into());
     let mut stack = Stack::load(TEMPLATE, &parameters, &target()).unwrap();
     // The tests push what they need.
     let repository = resource(&mut stack, "Repository").properties.as_object_mut();
