@@ -4,7 +4,7 @@
 //! is on its way for a while: other functions go on meanwhile, a function's time may be up, and the SDK's own time-outs and pauses pass
 //! in virtual time. What the director decides is all that is random about a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -123,8 +123,8 @@ pub trait Director: Send {
     fn deliver(&mut self, invoke: &Invoke) -> Vec<Arrival>;
     /// A function makes a call.
     fn call(&mut self, call: &Call<'_>) -> Fate;
-    /// How long something outside takes; `what` names it.
-    fn takes(&mut self, outside: Outside, what: &str) -> Duration;
+    /// How long something outside takes.
+    fn takes(&mut self, outside: Outside) -> Duration;
     /// Something happened.
     fn saw(&mut self, now: Timestamp, seen: &Seen<'_>);
 }
@@ -171,7 +171,7 @@ pub(crate) struct Pacing {
     /// Whether the current run ends here.
     pub(crate) killed: bool,
     /// The reads that were made, so that they can be answered as before a change.
-    pub(crate) reads: BTreeMap<ReadKey, http::Request<Bytes>>,
+    pub(crate) reads: VecDeque<(ReadKey, http::Request<Bytes>)>,
     /// What they are answered until then.
     pub(crate) stale: BTreeMap<ReadKey, (Timestamp, http::Response<Bytes>)>,
 }
@@ -189,7 +189,7 @@ impl Pacing {
             current: None,
             begun: Vec::new(),
             killed: false,
-            reads: BTreeMap::new(),
+            reads: VecDeque::new(),
             stale: BTreeMap::new(),
         }
     }
@@ -239,14 +239,19 @@ impl Pacing {
 
     /// Remembers a read.
     pub(crate) fn remember(&mut self, key: ReadKey, request: http::Request<Bytes>) {
-        if self.reads.len() < READS_MAX {
-            self.reads.entry(key).or_insert(request);
+        if self.reads.iter().any(|(known, _)| *known == key) {
+            return;
         }
+        if self.reads.len() == READS_MAX {
+            self.reads.pop_front();
+        }
+        self.reads.push_back((key, request));
     }
 }
 
 /// Whether the operation only reads, and may show what was a while ago. S3 does not: it is strongly consistent.
-pub(crate) fn may_lag(operation: &str) -> bool {
+#[must_use]
+pub fn may_lag(operation: &str) -> bool {
     let name = operation.split_once(':').map_or("", |(_, name)| name);
     ["Describe", "List", "Get"].iter().any(|verb| name.starts_with(verb))
 }

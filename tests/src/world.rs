@@ -12,9 +12,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use local::cloud::effect::{
-    Build, BuildOutcome, Effect, EffectId, InvocationOutcome, Invoke, Job, JobKind, JobOutcome, Mail, StartInstance,
-};
+use local::cloud::effect::{BuildOutcome, Effect, EffectId, InvocationOutcome, Invoke, JobOutcome, Mail};
 use local::cloud::{Caller, Cloud, GrantId, Happening, InitialCode, Push, Service};
 use local::template::{Stack, Target};
 use serde_json::{Value, json};
@@ -24,12 +22,18 @@ use signalbox_aws::log::{Lines, Origin, subscriber};
 use signalbox_aws::runtime;
 use signalbox_model::trial;
 
-use crate::candidate::{self, Candidate};
+use crate::candidate::Candidate;
 use crate::connector::InProcess;
 use crate::functions::{self, Failed};
 use crate::pacing::{self, Outside};
 
+mod outside;
 mod paced;
+mod page;
+
+pub use self::outside::Instance;
+use self::outside::{Traffic, outcome_of_build, outcome_of_job};
+pub use self::page::Answer;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const PARAMETERS: &str = include_str!("../../infra/parameters/local.json");
@@ -38,11 +42,6 @@ const DEFINITION: &str = include_str!("../../infra/model-repository/pipeline-def
 /// How long things take outside, in seconds of virtual time.
 const BUILD_SECONDS: i64 = 60;
 const JOB_SECONDS: i64 = 120;
-const INSTANCE_SECONDS: i64 = 90;
-/// How often the users of the endpoint call, and how often each time.
-const TRAFFIC_SECONDS: i64 = 10;
-const TRAFFIC_REQUESTS: usize = 12;
-
 /// The version of a function that no version was published of.
 const LATEST: &str = "$LATEST";
 
@@ -58,37 +57,6 @@ enum Due {
     Under(pacing::Due),
     /// A run's time is up, in seconds.
     TimeUp(pacing::RunId, u32),
-}
-
-/// A server of the endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Instance {
-    /// The endpoint configuration that it was started for.
-    pub config: String,
-    /// What it serves.
-    pub candidate: Candidate,
-    /// Since when it serves.
-    pub up: Option<Timestamp>,
-}
-
-impl Instance {
-    /// The share of requests that it answers with 500.
-    fn error_rate(&self, now: Timestamp) -> f64 {
-        let well = SignedDuration::from_secs(self.candidate.well_seconds.into());
-        match self.up {
-            Some(up) if now.duration_since(up) >= well => self.candidate.error_rate,
-            _ => 0.0,
-        }
-    }
-}
-
-/// When the endpoint's users call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Traffic {
-    Never,
-    /// While some of its servers fail: what is answered well changes nothing.
-    WhileFailing,
-    Always,
 }
 
 /// The template with these parameters. Reading it takes longer than a release does, and it is read once.
@@ -114,17 +82,6 @@ pub enum Delivery {
     Never,
     /// When the test lets them.
     Held,
-}
-
-/// What a function URL answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers, by their names in lower case.
-    pub headers: BTreeMap<String, String>,
-    /// The document.
-    pub body: String,
 }
 
 /// A line that a function has logged.
@@ -299,11 +256,6 @@ impl World {
     pub fn with_traffic_while_failing(mut self) -> Self {
         self.traffic = Traffic::WhileFailing;
         self
-    }
-
-    /// The servers of the endpoint.
-    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.values()
     }
 
     /// Has everything logged that the functions say, not the metrics alone.
@@ -597,12 +549,12 @@ impl World {
             Effect::Invoke(invoke) => self.invoke(invoke)?,
             Effect::Build(build) => {
                 let time = SignedDuration::from_secs(BUILD_SECONDS);
-                let time = self.takes(Outside::Build, &build.build_id, time);
+                let time = self.takes(Outside::Build, time);
                 self.due_after(time, Due::Build(build.id, outcome_of_build(&build)));
             }
             Effect::Job(job) => {
                 let outcome = outcome_of_job(&job)?;
-                let time = self.takes(Outside::Job, &job.name, self.job_time);
+                let time = self.takes(Outside::Job, self.job_time);
                 self.due_after(time, Due::Job(job.id, outcome));
             }
             Effect::StartInstance(start) => self.start(&start)?,
@@ -676,57 +628,17 @@ impl World {
         }
     }
 
-    fn start(&mut self, start: &StartInstance) -> Result<()> {
-        let candidate = candidate::in_tar_gz(&start.model_archive).context("no candidate in the model archive")?;
-        let instance = Instance {
-            config: start.config.clone(),
-            candidate,
-            up: None,
-        };
-        self.instances.insert(start.id, instance);
-        let time = SignedDuration::from_secs(INSTANCE_SECONDS);
-        let time = self.takes(Outside::Instance, &start.config, time);
-        self.due_after(time, Due::Start(start.id));
-        if self.traffic != Traffic::Never && !self.due_work.values().any(|due| matches!(due, Due::Traffic)) {
-            self.due_after(SignedDuration::from_secs(TRAFFIC_SECONDS), Due::Traffic);
-        }
-        Ok(())
-    }
-
     fn report(&mut self, due: Due) -> Result<()> {
         match due {
             Due::Build(id, outcome) => self.cloud().finish_build(id, outcome),
             Due::Job(id, outcome) => self.cloud().finish_job(id, outcome),
             Due::Start(id) => self.started(id),
-            Due::Traffic => {
-                self.serve();
-                if !self.instances.is_empty() {
-                    self.due_after(SignedDuration::from_secs(TRAFFIC_SECONDS), Due::Traffic);
-                }
-            }
+            Due::Traffic => self.serve(),
             Due::Begin(invoke, told) => self.begin(*invoke, told)?,
             Due::Under(due) => self.come(due),
             Due::TimeUp(run, seconds) => self.time_up(run, seconds),
         }
         Ok(())
-    }
-
-    /// A server is up, or is not.
-    fn started(&mut self, id: EffectId) {
-        let now = self.cloud().now();
-        let Some(instance) = self.instances.get_mut(&id) else {
-            return;
-        };
-        let started = if instance.candidate.starts {
-            instance.up = Some(now);
-            Ok(())
-        } else {
-            Err(
-                "The primary container for production variant AllTraffic did not pass the ping health check."
-                    .to_owned(),
-            )
-        };
-        self.cloud().finish_start(id, started);
     }
 
     fn due_after(&mut self, wait: SignedDuration, due: Due) {
@@ -735,32 +647,6 @@ impl World {
         self.due_count += 1;
         self.due.push(Reverse((time, self.due_count)));
         self.due_work.insert(self.due_count, due);
-    }
-
-    /// The endpoint's users.
-    fn serve(&mut self) {
-        let now = self.cloud().now();
-        let fails = |instance: &Instance| instance.error_rate(now) > 0.0;
-        if self.traffic == Traffic::WhileFailing && !self.instances.values().any(fails) {
-            return;
-        }
-        let endpoint = self.model();
-        for _ in 0..TRAFFIC_REQUESTS {
-            let mut cloud = self.inside.cloud();
-            let Ok(route) = cloud.route(&endpoint) else { return };
-            self.errors_owed += self
-                .instances
-                .get(&route.instance)
-                .map_or(0.0, |instance| instance.error_rate(now));
-            let status = if self.errors_owed >= 1.0 { 500 } else { 200 };
-            if status == 500 {
-                self.errors_owed -= 1.0;
-                self.failed += 1;
-            } else {
-                self.served += 1;
-            }
-            cloud.record_invocation(route.instance, status, 2_000);
-        }
     }
 
     /// The mails so far.
@@ -806,34 +692,6 @@ impl World {
         let input = json!({"AlarmName": name, "StateValue": state, "StateReason": reason});
         self.call(Service::CloudWatch, "SetAlarmState", &input)?;
         Ok(())
-    }
-
-    /// Opens a link: GET.
-    ///
-    /// # Errors
-    /// Where the function URL does not answer.
-    pub fn open(&mut self, link: &str) -> Result<(u16, String)> {
-        let answer = self.request("GET", link, "")?;
-        Ok((answer.status, answer.body))
-    }
-
-    /// Decides by the link as the page's form does: the same address, POST.
-    ///
-    /// # Errors
-    /// Where the function URL does not answer.
-    pub fn decide(&mut self, link: &str, decision: &str, comment: &str) -> Result<(u16, String)> {
-        let comment = comment.replace(' ', "+");
-        let answer = self.request("POST", link, &format!("decision={decision}&comment={comment}"))?;
-        Ok((answer.status, answer.body))
-    }
-
-    /// Sends any request to a function URL; the body is a form's.
-    ///
-    /// # Errors
-    /// Where the function URL does not answer.
-    pub fn request(&mut self, method: &str, link: &str, body: &str) -> Result<Answer> {
-        let id = self.send_request(method, link, body)?;
-        self.answer(id).context("the page did not answer")?
     }
 
     /// A version, as DescribeModelPackage shows it.
@@ -952,23 +810,6 @@ impl World {
     }
 }
 
-/// What a function URL's visitor gets.
-fn page(outcome: InvocationOutcome) -> Result<Answer> {
-    match outcome {
-        InvocationOutcome::Answer(answer) => {
-            let status = answer.get("statusCode").and_then(Value::as_u64).unwrap_or(200);
-            let headers = answer.get("headers").cloned().unwrap_or_else(|| json!({}));
-            let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
-            Ok(Answer {
-                status: u16::try_from(status)?,
-                headers: serde_json::from_value(headers)?,
-                body: body.to_owned(),
-            })
-        }
-        other => bail!("the page did not answer: {other:?}"),
-    }
-}
-
 /// The metric in a line, where there is one.
 fn metric_in(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
@@ -982,47 +823,4 @@ fn metric_in(line: &str) -> Option<String> {
     let dimensions =
         dimensions.map(|name| format!(" {name}={}", line.get(name).and_then(Value::as_str).unwrap_or("?")));
     Some(format!("{name}{} {}", dimensions.collect::<String>(), line.get(name)?))
-}
-
-/// CodeBuild: the tests, then the source as it is.
-fn outcome_of_build(build: &Build) -> BuildOutcome {
-    match candidate::in_zip(&build.source) {
-        Some(candidate) if candidate.tests_pass => BuildOutcome::Succeeded(build.source.clone()),
-        _ => BuildOutcome::Failed {
-            phase: "BUILD".into(),
-            message:
-                "COMMAND_EXECUTION_ERROR: Error while executing command: python3 -m unittest. Reason: exit status 1"
-                    .into(),
-            log_tail: "FAILED (failures=1)".into(),
-        },
-    }
-}
-
-/// A job's container: the candidate says what its scripts would do.
-fn outcome_of_job(job: &Job) -> Result<JobOutcome> {
-    let in_inputs = || job.inputs.iter().find_map(|(_, content)| Candidate::find(content));
-    let candidate = job
-        .source_archive
-        .as_deref()
-        .and_then(candidate::in_tar_gz)
-        .or_else(in_inputs);
-    let candidate = candidate.with_context(|| format!("no candidate in the job {}", job.name))?;
-    if job.kind == JobKind::Training && !candidate.trains {
-        return Ok(JobOutcome::Failed {
-            reason: "AlgorithmError: ExecuteUserScriptError: no data, exit code: 1".into(),
-        });
-    }
-    let script = Bytes::from(candidate.script());
-    let mut outputs = BTreeMap::new();
-    for (name, path) in &job.outputs {
-        let file = match job.kind {
-            JobKind::Training => ("code/serve.py".to_owned(), script.clone()),
-            JobKind::Processing if path.contains("evaluation") => {
-                ("evaluation.json".to_owned(), Bytes::from(candidate.report.clone()))
-            }
-            JobKind::Processing => ("part.csv".to_owned(), Bytes::from_static(b"label,x\n1,2\n")),
-        };
-        outputs.insert(name.clone(), vec![file]);
-    }
-    Ok(JobOutcome::Succeeded(outputs))
 }

@@ -364,13 +364,11 @@ where
             tracing::info!("found by the sweep");
             follow(settings, ports, &ports.registry.package(&arn).await?).await?;
         } else if let Some(package) = agreed.package {
-            match failure {
-                Some(failure) if package.outcome_of(&release).is_none() => {
-                    unanswered::end(settings, ports, &release, &package, &failure).await?;
-                }
+            if package.outcome_of(&release).is_some() {
                 // What was decided in the registry since, and did not arrive.
-                _ if package.outcome_of(&release).is_some() => follow(settings, ports, &package).await?,
-                _ => {}
+                follow(settings, ports, &package).await?;
+            } else if let Some(failure) = failure {
+                unanswered::end(settings, ports, &release, &package, &failure).await?;
             }
         }
     }

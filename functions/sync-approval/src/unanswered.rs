@@ -15,7 +15,7 @@ use signalbox_model::package::{ModelPackage, Outcome, key};
 
 use crate::{Ports, Settings};
 
-/// Ends a release whose deployment has failed and whose version says nothing of it. What the endpoint is busy with ends first; where the
+/// Ends a release whose deployment has failed, where the version has no outcome of it: whoever answers the job marks the version before. What the endpoint is busy with ends first; where the
 /// version serves all the same, it is released anew, so that what belongs to a deployment is done.
 pub(crate) async fn end<R, S, E, N, C>(
     settings: &Settings,
@@ -32,8 +32,8 @@ where
     C: Count,
 {
     let (model, arn) = (&settings.model, &package.arn);
-    // Whoever answered the job has marked the version before; and what was rejected is told where that is settled.
-    if package.outcome_of(release).is_some() || package.decision_of(release) != Some(Decision::Approve) {
+    // What was rejected is told where that is settled.
+    if package.decision_of(release) != Some(Decision::Approve) {
         return Ok(());
     }
     let config = arn.endpoint_config_name(release);

@@ -88,8 +88,7 @@ pub fn two_releases() -> Story {
 /// The cases of one release: whatever can befall one call or one event.
 #[must_use]
 pub fn cases_of_one() -> Vec<Deviation> {
-    let (clean, script) = tell(&one_release(), None, false);
-    debug_assert!(clean.violation.is_none(), "{:?}", clean.violation);
+    let (_, script) = tell(&one_release(), None, false);
     let calls = (0..script.calls.len()).flat_map(|number| {
         CALLS.map(|fault| Deviation {
             number,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use local::cloud::effect::Invoke;
-use tests::pacing::{Answer, Arrival, Call, Director, Fate, Kill, Outside, RunId, Seen};
+use tests::pacing::{Answer, Arrival, Call, Director, Fate, Kill, Outside, RunId, Seen, may_lag};
 
 use crate::schedule::{Dice, Schedule};
 
@@ -168,8 +168,6 @@ impl Script {
             return once;
         };
         match deviation.fault {
-            // Lambda keeps what it has taken.
-            Fault::Lost if kind == "job" => once,
             Fault::Lost => Vec::new(),
             Fault::Doubled => vec![
                 arrival(SCRIPTED_START, true),
@@ -310,23 +308,25 @@ impl State {
         1
     }
 
-    /// The fault that comes here, if one does.
-    fn fault(&mut self, dice: &mut Dice, function: &str, place: &str, number: u64, of_events: bool) -> Option<Fault> {
+    /// The fault that comes here, if one does, of those that can.
+    fn fault(
+        &mut self,
+        dice: &mut Dice,
+        function: &str,
+        place: &str,
+        number: u64,
+        can: impl Fn(Fault) -> bool,
+    ) -> Option<Fault> {
         if !self.on {
             return None;
         }
-        let of_kind = |(fault, _): &&(Fault, f64)| fault.is_of_events() == of_events;
         let drawn = dice.share();
         let mut reached = 0.0;
-        let mut found = None;
-        for (fault, rate) in self.rates.iter().filter(of_kind) {
+        let mut rates = self.rates.iter().filter(|(fault, _)| can(*fault));
+        let (fault, _) = *rates.find(|(_, rate)| {
             reached += rate;
-            if drawn < reached {
-                found = Some(*fault);
-                break;
-            }
-        }
-        let fault = found?;
+            drawn < reached
+        })?;
         let name = format!("{fault}: {function} {place} #{number}");
         if !self.schedule.has(&name) {
             return None;
@@ -388,9 +388,9 @@ impl Director for Faults {
         if function == "retrain" && !state.on {
             return Vec::new();
         }
-        match state.fault(&mut dice, function, kind, number, true) {
-            // Lambda keeps what it has taken; CodePipeline's jobs are taken by it at once.
-            Some(Fault::Lost) if kind == "job" => once(start + Duration::from_secs(dice.between(10, 120))),
+        // Lambda keeps what it has taken, and it takes CodePipeline's jobs at once.
+        let can = |fault: Fault| fault.is_of_events() && !(fault == Fault::Lost && kind == "job");
+        match state.fault(&mut dice, function, kind, number, can) {
             Some(Fault::Lost) => Vec::new(),
             Some(Fault::Doubled) => {
                 let apart = if dice.chance(0.5) {
@@ -430,13 +430,16 @@ impl Director for Faults {
         // A read is only stale where a change was made a moment ago, which the change decides.
         fate.answer = Answer::Stale;
         let long = Duration::from_secs(dice.between(1, 15));
-        if let Some(fault) = state.fault(&mut dice, function, operation, number, false) {
+        // What changes nothing leaves nothing to lag behind.
+        let changes = !may_lag(operation) && operation != "s3 GET";
+        let can = |fault: Fault| !fault.is_of_events() && (fault != Fault::Stale || changes);
+        if let Some(fault) = state.fault(&mut dice, function, operation, number, can) {
             befall(&mut fate, fault, long);
         }
         fate
     }
 
-    fn takes(&mut self, outside: Outside, _: &str) -> Duration {
+    fn takes(&mut self, outside: Outside) -> Duration {
         let mut state = self.state();
         if state.script.is_some() {
             return Duration::from_secs(60);

@@ -106,8 +106,8 @@ pub struct Laws {
     history: Vec<(Timestamp, u32)>,
     /// Versions that the endpoint was to be updated to.
     tried: BTreeSet<u32>,
-    /// Who rejected a version for which reason, as the registry was told: for what nobody decided.
-    alarms: Vec<(Timestamp, String)>,
+    /// Whether an alarm has fired.
+    alarmed: bool,
     /// Trainings by their executions, and how they ended.
     trainings: BTreeMap<String, (String, Timestamp)>,
     /// How many releases have ended, by how.
@@ -122,12 +122,6 @@ impl Laws {
             automatic,
             ..Self::default()
         }
-    }
-
-    /// How many versions there are.
-    #[must_use]
-    pub fn versions(&self) -> usize {
-        self.versions.len()
     }
 
     /// The newest version.
@@ -165,7 +159,7 @@ impl Laws {
                 "action-failed" => waits(happening)?,
                 "endpoint-status" => self.endpoint(happening),
                 "deployment-phase" => self.tried.extend(version_of(text(&happening.data, "config"))),
-                "alarm" => self.alarmed(happening),
+                "alarm" => self.alarmed |= text(&happening.data, "state") == "ALARM",
                 "execution-status" => self.trained(happening),
                 _ => {}
             }
@@ -216,8 +210,13 @@ impl Laws {
                 ));
             }
             let (accuracy, registered) = (known.accuracy, known.registered);
-            let beaten = |(served, _): &(f64, Timestamp)| accuracy > *served;
-            let met = self.served_since(world, registered);
+            // What was rejected while it served is no champion from then on, and anything is better than none.
+            let rejected = |version: u32| {
+                let package = world.package(version);
+                package.is_ok_and(|package| text(&package, "ModelApprovalStatus") == "Rejected")
+            };
+            let beaten = |(served, its): &(u32, f64)| accuracy > *its || rejected(*served);
+            let met = self.served_since(registered);
             let first = self
                 .history
                 .first()
@@ -255,25 +254,13 @@ impl Laws {
         }
     }
 
-    /// The accuracies of what has served since then, each with the time since when.
-    fn served_since(&self, world: &World, since: Timestamp) -> Vec<(f64, Timestamp)> {
-        let first = self
-            .history
-            .iter()
-            .rposition(|(from, _)| *from + MARKED_AFTER <= since)
-            .unwrap_or(0);
-        let served = self.history.get(first..).unwrap_or_default();
-        // What was rejected while it served is no champion from then on, and anything is better than none.
-        let rejected = |version: u32| {
-            world
-                .package(version)
-                .is_ok_and(|package| text(&package, "ModelApprovalStatus") == "Rejected")
-        };
-        let accuracy = |(from, version): &(Timestamp, u32)| {
-            let accuracy = self.versions.get(version)?.accuracy;
-            Some((if rejected(*version) { 0.0 } else { accuracy }, *from))
-        };
-        served.iter().filter_map(accuracy).collect()
+    /// What has served since then, with its accuracy.
+    fn served_since(&self, since: Timestamp) -> Vec<(u32, f64)> {
+        let marked = |(from, _): &(Timestamp, u32)| *from + MARKED_AFTER <= since;
+        let first = self.history.iter().rposition(marked).unwrap_or(0);
+        let served = self.history.get(first..).unwrap_or_default().iter();
+        let known = served.filter_map(|(_, version)| Some((*version, self.versions.get(version)?.accuracy)));
+        known.collect()
     }
 
     /// The registry is told a decision.
@@ -302,6 +289,12 @@ impl Laws {
 
     /// Whether the train itself may have rejected a version, and for that reason.
     fn is_the_trains(&self, version: u32, description: &str) -> bool {
+        let Some(known) = self.versions.get(&version) else {
+            return false;
+        };
+        let beats = |(_, served): &(u32, f64)| *served >= known.accuracy;
+        let not_better = || known.accuracy <= THRESHOLD || self.served_since(known.registered).iter().any(beats);
+        let gate = description.contains("gate") || description.starts_with("not held");
         let served = self.served.contains(&version);
         let tried = self.tried.contains(&version);
         let newer = |by: u32| by > version && self.versions.contains_key(&by);
@@ -310,17 +303,9 @@ impl Laws {
             .and_then(|by| by.parse().ok());
         superseded.is_some_and(newer)
             || description.starts_with("expired")
-            || description.contains("gate")
-            || description.starts_with("not held")
-            || (tried && description.starts_with("rolled back"))
-            || (served && (description.contains("taken back") || !self.alarms.is_empty()))
-            || description.contains("stopped")
-    }
-
-    fn alarmed(&mut self, happening: &Happening) {
-        if text(&happening.data, "state") == "ALARM" {
-            self.alarms.push((happening.time, happening.subject.clone()));
-        }
+            || (gate && not_better())
+            || (tried && description.contains("rolled back"))
+            || (served && self.alarmed)
     }
 
     fn trained(&mut self, happening: &Happening) {

@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::task::{Context as Waking, Poll, Waker};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::SignedDuration;
 use local::cloud::effect::{EffectId, InvocationOutcome, Invoke};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Answer, Due, World};
+use super::{Due, World};
 use crate::functions::{self, Handling};
 use crate::pacing::{self, Director, Kill, Outside, RunId, Seen};
 
@@ -40,9 +40,9 @@ impl World {
     }
 
     /// How long something takes.
-    pub(super) fn takes(&self, outside: Outside, what: &str, otherwise: SignedDuration) -> SignedDuration {
+    pub(super) fn takes(&self, outside: Outside, otherwise: SignedDuration) -> SignedDuration {
         match &mut *self.inside.pacing() {
-            Some(pacing) => signed(pacing.director.takes(outside, what)),
+            Some(pacing) => signed(pacing.director.takes(outside)),
             None => otherwise,
         }
     }
@@ -203,41 +203,6 @@ impl World {
             Due::Under(pacing::Due::Wake(_, over)) => over.is_canceled(),
             _ => false,
         }
-    }
-
-    /// Sends a request to a function URL and does not wait for the answer; [`answer`](Self::answer) has it later. The body is a form's.
-    ///
-    /// # Errors
-    /// Where there is no such function URL.
-    pub fn send_request(&mut self, method: &str, link: &str, body: &str) -> Result<EffectId> {
-        let (path, query) = link.split_once('?').unwrap_or((link, ""));
-        let function = path
-            .split("/function-url/")
-            .nth(1)
-            .context("not a function URL")?
-            .trim_matches('/')
-            .to_owned();
-        let now = self.cloud().now();
-        let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": query,
-            "headers": {"content-type": "application/x-www-form-urlencoded", "host": "127.0.0.1:4566"},
-            "requestContext": {
-                "accountId": "anonymous", "apiId": "local", "domainName": "127.0.0.1:4566", "domainPrefix": "local",
-                "http": {"method": method, "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test"},
-                "requestId": "request", "routeKey": "$default", "stage": "$default",
-                "time": "02/Mar/2026:09:00:00 +0000", "timeEpoch": now.as_millisecond(),
-            },
-            "body": body, "isBase64Encoded": false,
-        });
-        let id = self.cloud().invoke_url(&function, event)?;
-        self.settle()?;
-        Ok(id)
-    }
-
-    /// What a function URL has answered, once it has: what the page shows, or why there is none.
-    pub fn answer(&mut self, request: EffectId) -> Option<Result<Answer>> {
-        let outcome = self.url_answers.remove(&request)?;
-        Some(super::page(outcome))
     }
 }
 
