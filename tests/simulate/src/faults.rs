@@ -285,10 +285,11 @@ impl Faults {
 }
 
 impl State {
-    /// Whether any fault has happened.
+    /// Whether no fault has happened.
     #[must_use]
     pub fn are_calm(&self) -> bool {
-        self.tally.points.is_empty()
+        let as_planned = |script: &Script| script.deviation.is_none();
+        self.tally.points.is_empty() && self.script.as_ref().is_none_or(as_planned)
     }
 
     /// Writes a line of the timeline.
