@@ -197,6 +197,7 @@ where
     A: ReadApprovals + ReadReleases + AnswerApprovals,
     T: ReadTrainings,
     M: VerifyMac,
+    E: ReadEndpoints,
     C: Measure,
 {
     let Ok(link) = SignedLink::parse(&request.query) else {
@@ -235,7 +236,7 @@ where
     }
     let metrics = metrics_of(&package, ports.objects).await?;
     let lineage = lineage_of(model, &package, ports.trainings).await?;
-    let champion = champion_with_metrics(&package, ports.registry, ports.objects).await?;
+    let champion = champion_with_metrics(&package, ports.registry, ports.endpoints, ports.objects).await?;
     let policies = &settings.policies;
     let evidence = policies.evidence(&package, lineage, metrics, champion, claims.expires);
     let digest = evidence.digest();

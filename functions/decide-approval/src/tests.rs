@@ -294,7 +294,7 @@ impl World {
         let package = self.package();
         let lineage = lineage_of(&policies.model, &package, &self.trainings).await.unwrap();
         let metrics = metrics_of(&package, &self.objects).await.unwrap();
-        let champion = champion_with_metrics(&package, &self.packages, &self.objects)
+        let champion = champion_with_metrics(&package, &self.packages, &self.endpoint, &self.objects)
             .await
             .unwrap();
         policies

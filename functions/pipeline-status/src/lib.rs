@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{Count, EmbeddedMetrics, RELEASES};
-use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
+use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
+use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of, refuse_approval};
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
@@ -40,6 +41,8 @@ const SWEPT_MAX: u8 = 100;
 /// How many of the newest versions a sweep looks at, and how old they may be: what waits longer unjudged was looked at before.
 const VERSIONS_SWEPT_MAX: u8 = 20;
 const VERSIONS_SWEPT_AGE: SignedDuration = SignedDuration::from_hours(24);
+/// After how long the event of an approval in the registry, which sync-approval takes, is held for lost.
+const APPROVAL_ARRIVES: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -68,6 +71,7 @@ pub struct PipelineStatus {
     registry: Registry,
     objects: S3,
     releases: Releases,
+    endpoints: Endpoints,
     notices: Sns,
     counts: EmbeddedMetrics,
 }
@@ -90,6 +94,7 @@ impl Function for PipelineStatus {
             registry: Registry::new(sdk),
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
+            endpoints: Endpoints::new(sdk),
             notices: Sns::new(environment, sdk)?,
         })
     }
@@ -100,6 +105,7 @@ impl Function for PipelineStatus {
             registry: &self.registry,
             objects: &self.objects,
             releases: &self.releases,
+            endpoints: &self.endpoints,
             notices: &self.notices,
             counts: &self.counts,
         };
@@ -109,7 +115,7 @@ impl Function for PipelineStatus {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, P, R, O, S, N, C> {
+pub struct Ports<'a, P, R, O, S, E, N, C> {
     /// Read, list and note trainings.
     pub pipelines: &'a P,
     /// Read and write versions.
@@ -118,6 +124,8 @@ pub struct Ports<'a, P, R, O, S, N, C> {
     pub objects: &'a O,
     /// Start releases; see and answer what waits.
     pub releases: &'a S,
+    /// See what serves: the champion.
+    pub endpoints: &'a E,
     /// Tell people.
     pub notices: &'a N,
     /// Count what is rejected.
@@ -140,9 +148,9 @@ struct PackageChanged {
 ///
 /// # Errors
 /// Where the event is none that this function takes, or AWS fails: Lambda then tries again.
-pub async fn handle<P, R, O, S, N, C>(
+pub async fn handle<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -150,6 +158,7 @@ where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
     N: Publish,
     C: Count,
 {
@@ -161,7 +170,7 @@ where
         }
         ("aws.sagemaker", "SageMaker Model Package State Change") => {
             let PackageChanged { model_package_arn } = event.detail()?;
-            registered(settings, ports, &model_package_arn).await?;
+            registered(settings, ports, &model_package_arn, None).await?;
         }
         ("signalbox", "Sweep") => {
             for execution in ports.pipelines.executions(settings.model.as_str(), SWEPT_MAX).await? {
@@ -175,7 +184,7 @@ where
                 let age = event.time.zip(summary.created_at);
                 let recent = age.is_none_or(|(now, created)| now.duration_since(created) < VERSIONS_SWEPT_AGE);
                 if recent && summary.approval != ApprovalStatus::Rejected {
-                    registered(settings, ports, &summary.arn).await?;
+                    registered(settings, ports, &summary.arn, event.time).await?;
                 }
             }
         }
@@ -185,15 +194,18 @@ where
 }
 
 /// Judges a version that nobody's execution of the model's pipeline has registered: a notebook, another pipeline, another orchestrator.
-async fn registered<P, R, O, S, N, C>(
+/// The sweep, which says what time it is, also finds approvals of what the gate has not passed.
+async fn registered<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     arn: &ModelPackageArn,
+    swept_at: Option<Timestamp>,
 ) -> Result<(), anyhow::Error>
 where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
     N: Publish,
     C: Count,
 {
@@ -204,6 +216,20 @@ where
         return Ok(());
     }
     let package = ports.registry.package(arn).await?;
+    let changed_long_ago = || {
+        let ago = swept_at
+            .zip(package.modified_at)
+            .map(|(now, at)| now.duration_since(at));
+        ago.is_some_and(|ago| ago > APPROVAL_ARRIVES)
+    };
+    if package.outcome() == Some(Outcome::GateNotMet)
+        && package.approval == ApprovalStatus::Approved
+        && changed_long_ago()
+    {
+        let (model, topic) = (&settings.model, &settings.notices_topic_arn);
+        refuse_approval(model, &package, ports.registry, ports.notices, topic).await?;
+        return Ok(());
+    }
     if package.metadata.contains_key(key::GATE) || package.outcome().is_some() {
         return Ok(());
     }
@@ -215,9 +241,9 @@ where
 }
 
 /// Deals with the end of one execution.
-async fn settle<P, R, O, S, N, C>(
+async fn settle<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     arn: &str,
 ) -> Result<(), anyhow::Error>
 where
@@ -225,6 +251,7 @@ where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
     N: Publish,
     C: Count,
 {
@@ -264,9 +291,9 @@ where
 }
 
 /// Tells that a training ended without a version, unless it is one of many.
-async fn tell<P, R, O, S, N, C>(
+async fn tell<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     execution: &Execution,
     step: Option<String>,
     mut reason: String,
@@ -310,9 +337,9 @@ where
 }
 
 /// What the evaluation of a training found, where it came that far. What is wrong with the report is added to the reason.
-async fn numbers_of<P, R, O, S, N, C>(
+async fn numbers_of<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     arn: &str,
     reason: &mut String,
 ) -> Result<Option<Metrics>, anyhow::Error>
@@ -360,9 +387,9 @@ struct Judgement {
 }
 
 /// Judges one version, and starts its release or rejects it.
-async fn judge<P, R, O, S, N, C>(
+async fn judge<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     arn: &ModelPackageArn,
     lineage: &Lineage,
     trained_seconds: Option<u64>,
@@ -371,6 +398,7 @@ where
     R: ReadPackages + WritePackages,
     O: ReadObjects,
     S: StartReleases + ReadApprovals + ReadReleases + AnswerApprovals,
+    E: ReadEndpoints,
     N: Publish,
     C: Count,
 {
@@ -437,14 +465,15 @@ where
 }
 
 /// Weighs a version against threshold and gate. What a person must mend is a judgement too: it does not pass.
-async fn weigh<P, R, O, S, N, C>(
+async fn weigh<P, R, O, S, E, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, P, R, O, S, N, C>,
+    ports: &Ports<'_, P, R, O, S, E, N, C>,
     package: &ModelPackage,
 ) -> Result<Judgement, anyhow::Error>
 where
     R: ReadPackages,
     O: ReadObjects,
+    E: ReadEndpoints,
 {
     let refused = |text: String, metrics: Metrics, champion: Option<Champion>| {
         let short = format!("not held: {}", text.chars().take(200).collect::<String>());
@@ -467,7 +496,7 @@ where
             ));
         }
     };
-    let champion = match champion_with_metrics(package, ports.registry, ports.objects).await {
+    let champion = match champion_with_metrics(package, ports.registry, ports.endpoints, ports.objects).await {
         Ok(champion) => champion,
         Err(error) => match error.downcast_ref::<ReportError>() {
             Some(report) if !report.is_transient() => {

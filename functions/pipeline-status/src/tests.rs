@@ -1,6 +1,6 @@
 use serde_json::json;
 use signalbox_aws::error::{AwsError, ErrorKind};
-use signalbox_aws::memory::{Objects, Packages, ReleaseTrain, Tally, Topics, Trainings};
+use signalbox_aws::memory::{Objects, OneEndpoint, Packages, ReleaseTrain, Tally, Topics, Trainings};
 use signalbox_aws::registry::PackageSummary;
 use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
@@ -28,6 +28,7 @@ struct World {
     packages: Packages,
     objects: Objects,
     releases: ReleaseTrain,
+    endpoint: OneEndpoint,
     topics: Topics,
     tally: Tally,
 }
@@ -49,6 +50,7 @@ impl World {
             packages: Packages::default(),
             objects: Objects::default(),
             releases: ReleaseTrain::default(),
+            endpoint: OneEndpoint::default(),
             topics: Topics::default(),
             tally: Tally::default(),
         }
@@ -114,6 +116,7 @@ impl World {
             registry: &self.packages,
             objects,
             releases: &self.releases,
+            endpoints: &self.endpoint,
             notices: &self.topics,
             counts: &self.tally,
         };
@@ -289,6 +292,7 @@ async fn a_version_that_is_judged_again_is_not_written_again() {
         registry: &registry,
         objects: &world.objects,
         releases: &world.releases,
+        endpoints: &world.endpoint,
         notices: &world.topics,
         counts: &world.tally,
     };
@@ -761,6 +765,45 @@ async fn the_sweep_leaves_old_and_rejected_versions_alone() {
     let foreign = REGISTERED.replace("model-package/churn/7", "model-package/other/7");
     world.handle(&foreign).await.unwrap();
     assert_eq!(world.releases.started(), []);
+}
+
+/// sync-approval takes such an approval's event, which may be lost.
+#[tokio::test]
+async fn the_sweep_refuses_what_was_approved_against_the_gate() {
+    let now: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    for (minutes, approval, gate, refused) in [
+        (6, ApprovalStatus::Approved, 0.5, true),
+        // Its event may be on its way.
+        (4, ApprovalStatus::Approved, 0.5, false),
+        (6, ApprovalStatus::PendingManualApproval, 0.5, false),
+        (6, ApprovalStatus::Approved, 0.93, false),
+    ] {
+        let world = World::new();
+        world.register(7, &accuracy(gate));
+        world.handle(REGISTERED).await.unwrap();
+        let told = world.notices().len();
+        let mut package = world.packages.get(&arn(7)).unwrap();
+        (package.approval, package.modified_at) = (approval, Some(now - SignedDuration::from_mins(minutes)));
+        world.packages.put(package);
+        for _ in 0..2 {
+            world.handle(SWEEP).await.unwrap();
+        }
+        let package = world.packages.get(&arn(7)).unwrap();
+        assert_eq!(
+            package.approval == ApprovalStatus::Rejected,
+            refused,
+            "{minutes} {gate}"
+        );
+        let notices = world.notices();
+        assert_eq!(notices.len() - told, usize::from(refused), "{notices:?}");
+        if refused {
+            let description = package.approval_description.unwrap();
+            assert!(
+                notices.last().unwrap().contains("approved in vain") && description.contains("changed nothing"),
+                "{notices:?} {description}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

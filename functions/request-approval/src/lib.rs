@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{EmbeddedMetrics, Measure, RELEASE_IDLE};
+use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
 use signalbox_aws::evidence::{Policies, champion_with_metrics, lineage_of, metrics_of};
 use signalbox_aws::log;
 use signalbox_aws::macs::{GenerateMac, Macs};
@@ -86,6 +87,7 @@ pub struct RequestApproval {
     objects: S3,
     releases: Releases,
     trainings: Pipelines,
+    endpoints: Endpoints,
     macs: Macs,
     topics: Sns,
     counts: EmbeddedMetrics,
@@ -111,6 +113,7 @@ impl Function for RequestApproval {
             objects: S3::new(sdk),
             releases: Releases::new(sdk),
             trainings: Pipelines::new(sdk),
+            endpoints: Endpoints::new(sdk),
             macs: Macs::new(sdk, environment.required("LINK_KEY_ID")?),
             topics: Sns::new(environment, sdk)?,
         })
@@ -122,6 +125,7 @@ impl Function for RequestApproval {
             objects: &self.objects,
             releases: &self.releases,
             trainings: &self.trainings,
+            endpoints: &self.endpoints,
             macs: &self.macs,
             topics: &self.topics,
             counts: &self.counts,
@@ -132,7 +136,7 @@ impl Function for RequestApproval {
 
 /// What the handler may do.
 #[derive(Debug)]
-pub struct Ports<'a, R, O, A, T, M, N, C> {
+pub struct Ports<'a, R, O, A, T, E, M, N, C> {
     /// Read and write versions.
     pub registry: &'a R,
     /// Read evaluation reports.
@@ -141,6 +145,8 @@ pub struct Ports<'a, R, O, A, T, M, N, C> {
     pub releases: &'a A,
     /// Read why versions were trained.
     pub trainings: &'a T,
+    /// See what serves: the champion.
+    pub endpoints: &'a E,
     /// Make MACs.
     pub macs: &'a M,
     /// Mail the approvers, and tell people.
@@ -165,9 +171,9 @@ struct Request {
 ///
 /// # Errors
 /// Where the message is no approval of this pipeline's, or AWS fails: Lambda then tries again.
-pub async fn handle<R, O, A, T, M, N, C>(
+pub async fn handle<R, O, A, T, E, M, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, N, C>,
+    ports: &Ports<'_, R, O, A, T, E, M, N, C>,
     event: Value,
 ) -> Result<Value, anyhow::Error>
 where
@@ -175,6 +181,7 @@ where
     O: ReadObjects,
     A: ReadApprovals + ReadReleases + AnswerApprovals,
     T: ReadTrainings,
+    E: ReadEndpoints,
     M: GenerateMac,
     N: Publish,
     C: Measure,
@@ -245,9 +252,9 @@ fn whole_minutes(time: Timestamp) -> Timestamp {
 }
 
 /// Answers the approval, or asks those who do, unless they were asked and nothing has changed.
-async fn ask<R, O, A, T, M, N, C>(
+async fn ask<R, O, A, T, E, M, N, C>(
     settings: &Settings,
-    ports: &Ports<'_, R, O, A, T, M, N, C>,
+    ports: &Ports<'_, R, O, A, T, E, M, N, C>,
     request: &Request,
     now: Option<Timestamp>,
 ) -> Result<(), anyhow::Error>
@@ -256,6 +263,7 @@ where
     O: ReadObjects,
     A: AnswerApprovals,
     T: ReadTrainings,
+    E: ReadEndpoints,
     M: GenerateMac,
     N: Publish,
 {
@@ -305,7 +313,7 @@ where
         }
     };
     let lineage = lineage_of(model, &package, ports.trainings).await?;
-    let champion = champion_with_metrics(&package, ports.registry, ports.objects).await?;
+    let champion = champion_with_metrics(&package, ports.registry, ports.endpoints, ports.objects).await?;
     let asked = package.asked().filter(|asked| asked.release == *release);
     // The time that was told first stays, so that a second look at the same evidence has the same digest.
     let expires = asked.as_ref().map_or(request.expires, |asked| asked.expires);

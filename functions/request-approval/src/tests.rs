@@ -4,10 +4,13 @@ use std::task::{Context, Waker};
 use serde_json::json;
 use signalbox_aws::error::{AwsError, ErrorKind};
 use signalbox_aws::macs::VerifyMac;
-use signalbox_aws::memory::{Objects, OneKey, Packages, Published, ReleaseTrain, Tally, Topics, Trainings};
+use signalbox_aws::memory::{
+    Objects, OneEndpoint, OneKey, Packages, Published, ReleaseTrain, Tally, Topics, Trainings,
+};
 use signalbox_aws::releases::Waiting;
 use signalbox_aws::storage::ObjectUri;
 use signalbox_model::decision::{vote, vote_key};
+use signalbox_model::endpoint::{Endpoint, Status as EndpointStatus};
 use signalbox_model::lineage::{Lineage, Trigger};
 use signalbox_model::package::ModelPackage;
 use signalbox_model::rollout::{Policy, Strategy};
@@ -76,6 +79,7 @@ struct World {
     packages: Packages,
     objects: Objects,
     releases: ReleaseTrain,
+    endpoint: OneEndpoint,
     trainings: Trainings,
     topics: Topics,
     tally: Tally,
@@ -89,6 +93,7 @@ impl World {
             packages: Packages::default(),
             objects: Objects::default(),
             releases: ReleaseTrain::default(),
+            endpoint: OneEndpoint::default(),
             trainings: Trainings::default(),
             topics: Topics::default(),
             tally: Tally::default(),
@@ -96,6 +101,14 @@ impl World {
         world.register(6, 0.91, ApprovalStatus::Approved);
         world.register(7, 0.93, ApprovalStatus::PendingManualApproval);
         world.note(6, key::OUTCOME, "deployed");
+        world.endpoint.set(Endpoint {
+            status: EndpointStatus::InService,
+            config: arn(6).endpoint_config_name(&release()),
+            failure_reason: None,
+            pending: None,
+            modified_at: None,
+            desired_counts: Vec::new(),
+        });
         let mut lineage = Lineage::of(Trigger::Push);
         lineage.set_commit_words(Some("Ada <ada@example.com>"), Some("Weigh recent calls more"));
         let execution = Execution {
@@ -160,12 +173,13 @@ impl World {
     fn ports<'a, O>(
         &'a self,
         objects: &'a O,
-    ) -> Ports<'a, Packages, O, ReleaseTrain, Trainings, OneKey, Topics, Tally> {
+    ) -> Ports<'a, Packages, O, ReleaseTrain, Trainings, OneEndpoint, OneKey, Topics, Tally> {
         Ports {
             registry: &self.packages,
             objects,
             releases: &self.releases,
             trainings: &self.trainings,
+            endpoints: &self.endpoint,
             macs: &OneKey,
             topics: &self.topics,
             counts: &self.tally,

@@ -5,7 +5,7 @@
 //! version that has passed the gate is released; the version that serves being rejected, it is taken back. Events may be lost: a
 //! sweep looks at what waits and at what was answered within the last day.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Context;
 use aws_config::SdkConfig;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{Count, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
+use signalbox_aws::evidence::refuse_approval;
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
@@ -24,9 +25,8 @@ use signalbox_aws::releases::{
 use signalbox_aws::runtime::Function;
 use signalbox_model::decision::Decision;
 use signalbox_model::event::Event;
-use signalbox_model::mail;
 use signalbox_model::names::{ModelName, ModelPackageArn, ReleaseId};
-use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
+use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome};
 use signalbox_model::settle::ActionStatus;
 use signalbox_model::undo::was_rejected;
 
@@ -242,7 +242,8 @@ where
         ApprovalStatus::PendingManualApproval => {}
         ApprovalStatus::Rejected => take_back_if_serving(settings, ports, package).await?,
         ApprovalStatus::Approved if package.outcome() == Some(Outcome::GateNotMet) => {
-            refuse(settings, ports, package).await?;
+            let (model, topic) = (&settings.model, &settings.notices_topic_arn);
+            refuse_approval(model, package, ports.registry, ports.notices, topic).await?;
         }
         ApprovalStatus::Approved => {
             let Some(after) = asks_for_release(package) else {
@@ -258,32 +259,6 @@ where
             tracing::info!("its release was started, unless it had been");
         }
     }
-    Ok(())
-}
-
-/// Somebody approved in the registry what has not passed its gate: nobody can, so they are told, and the registry says again what is.
-async fn refuse<R, S, E, N, C>(
-    settings: &Settings,
-    ports: &Ports<'_, R, S, E, N, C>,
-    package: &ModelPackage,
-) -> Result<(), anyhow::Error>
-where
-    R: WritePackages,
-    N: Publish,
-{
-    let arn = &package.arn;
-    let gate = package.metadata.get(key::GATE).map_or("", String::as_str);
-    let notice = mail::approved_in_vain(&settings.model, arn.version(), gate);
-    ports
-        .notices
-        .publish(&settings.notices_topic_arn, &notice, &BTreeMap::new())
-        .await?;
-    let description = format!("{gate}; it was approved in the registry, which changed nothing");
-    ports
-        .registry
-        .decide(arn, ApprovalStatus::Rejected, &description, &BTreeMap::new())
-        .await?;
-    tracing::warn!("approved, but the gate has not passed it: it is rejected again");
     Ok(())
 }
 

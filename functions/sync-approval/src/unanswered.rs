@@ -9,6 +9,7 @@ use signalbox_aws::notices::Publish;
 use signalbox_aws::registry::WritePackages;
 use signalbox_aws::releases::StartReleases;
 use signalbox_model::decision::Decision;
+use signalbox_model::endpoint::Status;
 use signalbox_model::mail;
 use signalbox_model::names::ReleaseId;
 use signalbox_model::package::{ModelPackage, Outcome, key};
@@ -42,12 +43,19 @@ where
             .pending
             .as_ref()
             .is_some_and(|pending| pending.config == config);
-        let serves = endpoint.config == config;
-        if pending || (serves && !endpoint.is_idle()) {
+        // Done again, it goes on with the configuration of the first time.
+        let unfinished =
+            package.outcome().is_none() && model.version_of_config(&endpoint.config) == Some(arn.version());
+        let ours = endpoint.config == config || unfinished;
+        let stuck = matches!(
+            endpoint.status,
+            Status::Failed | Status::OutOfService | Status::UpdateRollbackFailed
+        );
+        if pending || (ours && !endpoint.is_idle() && !stuck) {
             tracing::info!(config, "its deployment got no answer, and goes on");
             return Ok(());
         }
-        if serves {
+        if ours && !stuck {
             let reason = "it serves, and its deployment got no answer";
             let anew = ports
                 .releases

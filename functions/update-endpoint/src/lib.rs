@@ -12,7 +12,7 @@ use serde_json::Value;
 use signalbox_aws::alarms::{Alarms, ReadAlarms};
 use signalbox_aws::clock::{Clock, ServerClock};
 use signalbox_aws::config::{ConfigError, Environment};
-use signalbox_aws::configurations::{ClearConfigs, MakeConfigs, ReadConfigs, ReadTags};
+use signalbox_aws::configurations::{ClearConfigs, MakeConfigs, ReadConfigs, ReadTags, WriteTags};
 use signalbox_aws::counts::{Count, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{CreateEndpoints, Endpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::job::{Answer, AnswerJobs, Failure, Jobs, answer};
@@ -78,12 +78,19 @@ impl Function for UpdateEndpoint {
 
 /// Everything about an endpoint: seeing and changing it, and what it is made of.
 pub trait Hosting:
-    ReadEndpoints + CreateEndpoints + UpdateEndpoints + ReadConfigs + ReadTags + MakeConfigs + ClearConfigs
+    ReadEndpoints + CreateEndpoints + UpdateEndpoints + ReadConfigs + ReadTags + WriteTags + MakeConfigs + ClearConfigs
 {
 }
 
 impl<E> Hosting for E where
-    E: ReadEndpoints + CreateEndpoints + UpdateEndpoints + ReadConfigs + ReadTags + MakeConfigs + ClearConfigs
+    E: ReadEndpoints
+        + CreateEndpoints
+        + UpdateEndpoints
+        + ReadConfigs
+        + ReadTags
+        + WriteTags
+        + MakeConfigs
+        + ClearConfigs
 {
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
-use signalbox_aws::configurations::{MakeConfigs, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, tag};
+use signalbox_aws::configurations::{
+    MakeConfigs, NewConfig, NewModel, ReadConfigs, ReadTags, ServedConfig, WriteTags, tag,
+};
 use signalbox_aws::counts::{Count, Measure, PUSH_TO_SERVING, RELEASES, ROLLBACKS, TRIGGER_TO_SERVING};
 use signalbox_aws::endpoints::{CreateEndpoints, ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
@@ -97,6 +99,9 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
     }
     if matches!(step, Step::Create | Step::Update { .. }) {
         work.unless_ended(&settings.release_pipeline).await?;
+        if let Some(serving) = release.unfinished() {
+            return release.adopt(serving).await;
+        }
         let prepared = match release.prepare(&step).await? {
             Ok(prepared) => prepared,
             Err(refusal) => {
@@ -185,6 +190,27 @@ impl<T: Tools> Release<'_, T> {
             // A failed stage is retried, and what stood in its way may be gone.
             _ => None,
         }
+    }
+
+    /// What serves, where that is the version already, by a release that never came to say so: its deployment got no answer.
+    fn unfinished(&self) -> Option<&str> {
+        let serving = self.endpoint.filter(|endpoint| endpoint.is_idle())?.config.as_str();
+        let version = self.work.settings.model.version_of_config(serving)?;
+        (version == self.package.arn.version() && self.package.outcome().is_none()).then_some(serving)
+    }
+
+    /// Ends what another release has begun: an update from the version to itself, rolled back, would leave it serving and say that it
+    /// does not. The configuration is this release's from now on.
+    async fn adopt(&self, serving: &str) -> Result<Answer, Failure> {
+        let Work { tools, id, .. } = self.work;
+        tracing::info!(config = serving, "the version serves already");
+        let config_arn = self.package.arn.endpoint_config_arn(serving);
+        tools.endpoints().tag(&config_arn, tag::RELEASE, id.as_str()).await?;
+        let adopted = Release {
+            config: serving,
+            ..*self
+        };
+        adopted.served().await
     }
 
     /// Nothing is begun before registry and pipeline agree on the approval, which the event of its end sees to, or after somebody

@@ -282,6 +282,10 @@ async fn find<T: Tools>(work: &Work<'_, T>, endpoint: &Endpoint, undoes: Undoes)
             .endpoints()
             .tags(&settings.group.endpoint_config_arn(&name))
             .await?;
+        if good == version {
+            // Released again while it served: what is taken back is nothing to go back to.
+            continue;
+        }
         let arn = settings.group.version(good);
         let package = match tools.registry().package(&arn).await {
             Ok(package) => package,

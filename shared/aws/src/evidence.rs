@@ -1,17 +1,22 @@
 //! Gathering what a decision about a version rests on.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use signalbox_model::evidence::{Champion, Evidence, GateVerdict};
 use signalbox_model::gate::shown;
 use signalbox_model::lineage::{Lineage, Trigger};
+use signalbox_model::mail;
 use signalbox_model::metrics::{Metrics, MetricsError};
-use signalbox_model::names::ModelName;
+use signalbox_model::names::{ModelName, version_of_config};
 use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
 use signalbox_model::rollout::Policy;
 
 use crate::config::{ConfigError, Environment};
-use crate::error::AwsError;
-use crate::registry::ReadPackages;
+use crate::endpoints::ReadEndpoints;
+use crate::error::{AwsError, ErrorKind};
+use crate::notices::Publish;
+use crate::registry::{ReadPackages, WritePackages};
 use crate::storage::{ObjectUri, ReadObjects};
 use crate::training::ReadTrainings;
 
@@ -73,17 +78,36 @@ pub async fn metrics_of(package: &ModelPackage, objects: &impl ReadObjects) -> R
     Metrics::from_report(&report).map_err(|cause| ReportError::Unusable { uri, cause })
 }
 
-/// The newest version other than the candidate that was deployed: the champion.
+/// The champion: the version that serves; a version that was approved again after a newer one is the champion then. Where none of the
+/// train's serves, or it is rejected and about to be rolled back, the newest version other than the candidate that was deployed.
 ///
 /// # Errors
 /// Whatever SageMaker says.
 pub async fn champion_of(
     candidate: &ModelPackage,
     registry: &impl ReadPackages,
+    endpoints: &impl ReadEndpoints,
 ) -> Result<Option<ModelPackage>, AwsError> {
+    let group = candidate.arn.group();
+    // The endpoint has the model's name, as the group has.
+    let endpoint = endpoints.endpoint(group).await?;
+    let serves = endpoint.as_ref().filter(|endpoint| endpoint.status.serves());
+    let serves = serves.and_then(|endpoint| version_of_config(&endpoint.config));
+    if let Some((of, version)) = serves
+        && of == group
+        && version != candidate.arn.version()
+    {
+        match registry.package(&candidate.arn.with_version(version)).await {
+            Ok(package) if package.approval == ApprovalStatus::Approved => return Ok(Some(package)),
+            Ok(_) => {}
+            // Who deletes the version that serves takes the comparison with it.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
     let approved = Some(ApprovalStatus::Approved);
     for summary in registry
-        .newest_packages(candidate.arn.group(), approved, CHAMPION_CANDIDATES_MAX)
+        .newest_packages(group, approved, CHAMPION_CANDIDATES_MAX)
         .await?
     {
         if summary.arn == candidate.arn {
@@ -105,9 +129,10 @@ pub async fn champion_of(
 pub async fn champion_with_metrics(
     candidate: &ModelPackage,
     registry: &impl ReadPackages,
+    endpoints: &impl ReadEndpoints,
     objects: &impl ReadObjects,
 ) -> Result<Option<Champion>, anyhow::Error> {
-    let Some(package) = champion_of(candidate, registry).await? else {
+    let Some(package) = champion_of(candidate, registry, endpoints).await? else {
         return Ok(None);
     };
     let metrics = metrics_of(&package, objects).await?;
@@ -115,6 +140,29 @@ pub async fn champion_with_metrics(
         version: package.arn.version(),
         metrics,
     }))
+}
+
+/// Somebody approved in the registry what has not passed its gate: nobody can, so they are told, and the registry says again what is.
+///
+/// # Errors
+/// Whatever SNS or SageMaker say.
+pub async fn refuse_approval(
+    model: &ModelName,
+    package: &ModelPackage,
+    registry: &impl WritePackages,
+    notices: &impl Publish,
+    topic_arn: &str,
+) -> Result<(), AwsError> {
+    let arn = &package.arn;
+    let gate = package.metadata.get(key::GATE).map_or("", String::as_str);
+    let notice = mail::approved_in_vain(model, arn.version(), gate);
+    notices.publish(topic_arn, &notice, &BTreeMap::new()).await?;
+    let description = format!("{gate}; it was approved in the registry, which changed nothing");
+    registry
+        .decide(arn, ApprovalStatus::Rejected, &description, &BTreeMap::new())
+        .await?;
+    tracing::warn!("approved, but the gate has not passed it: it is rejected again");
+    Ok(())
 }
 
 /// Why a version was trained: as its training says, with all that it says; as the version itself does where that is not to be had.

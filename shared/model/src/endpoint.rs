@@ -47,6 +47,13 @@ impl Status {
         }
     }
 
+    /// Whether the configuration that DescribeEndpoint names serves: an endpoint that is being created, or failed to be, names the one it
+    /// was to serve with.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        !matches!(self, Self::Creating | Self::Failed | Self::OutOfService)
+    }
+
     /// Reads the word of the API (`InService`) or of an event (`IN_SERVICE`).
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

@@ -537,6 +537,19 @@ fn nothing_twice(world: &World) -> Result<(), Violation> {
     if let Some(dead) = cloud.dead_letters().first() {
         return Err(broken("6 calm", format!("a dead letter: {dead}")));
     }
+    // An alarm that fires again is told again, and so is a rollback after one that failed.
+    let anew = |happening: &&Happening| match happening.what {
+        "alarm" => text(&happening.data, "state") == "ALARM",
+        "stage-started" => happening.subject.ends_with("-rollback"),
+        _ => false,
+    };
+    let anew: Vec<_> = world
+        .happenings()
+        .iter()
+        .filter(anew)
+        .map(|happening| happening.time)
+        .collect();
+    let happened_between = |before, after| anew.iter().any(|time| before < *time && *time < after);
     let mut seen = BTreeMap::new();
     for mail in cloud.inbox() {
         // Who asks twice is told twice.
@@ -545,7 +558,9 @@ fn nothing_twice(world: &World) -> Result<(), Violation> {
         }
         // Two alarms on one day make two mails with the same words.
         let before = seen.insert((&mail.to, &mail.subject, &mail.body), mail.time);
-        if before.is_some_and(|before| mail.time.duration_since(before) < AT_ONCE) {
+        if before
+            .is_some_and(|before| mail.time.duration_since(before) < AT_ONCE && !happened_between(before, mail.time))
+        {
             return Err(broken("6 calm", format!("told twice: {} to {}", mail.subject, mail.to)));
         }
     }

@@ -233,10 +233,26 @@ async fn a_deployment_that_got_no_answer_is_let_end_and_done_again_where_it_serv
         );
         assert_eq!(world.package().outcome(), None);
     }
+    // Done again, it has the configuration of the first time.
     let world = unanswered();
-    world.endpoint.set(endpoint(false, "churn-v6-fedcba98"));
+    world.endpoint.set(endpoint(false, "churn-v7-fedcba98"));
     world.handle_twice(SWEEP).await;
-    assert_eq!(world.subjects(), ["v7 release failed"]);
+    assert_eq!((world.releases.started().len(), world.subjects().len()), (1, 0));
+    for (status, config) in [
+        (Status::InService, "churn-v6-fedcba98"),
+        // It was created, and did not come up: nothing goes on any more.
+        (Status::Failed, config.as_str()),
+        (Status::UpdateRollbackFailed, config.as_str()),
+    ] {
+        let world = unanswered();
+        world.endpoint.set(Endpoint {
+            status,
+            ..endpoint(false, config)
+        });
+        world.handle_twice(SWEEP).await;
+        assert_eq!(world.subjects(), ["v7 release failed"], "{status:?}");
+        assert!(world.releases.started().is_empty());
+    }
 }
 
 #[tokio::test]

@@ -421,6 +421,54 @@ async fn a_try_that_died_anywhere_is_made_up_for() {
     }
 }
 
+/// An update from a version to itself that an alarm rolls back would leave it serving, and say that it does not.
+#[tokio::test]
+async fn what_serves_by_a_release_that_never_came_to_say_so_is_ended_and_not_done_again() {
+    let first = "churn-v7-76543210";
+    let mut calls = 0;
+    loop {
+        let world = World::serving();
+        world
+            .endpoint
+            .put_config(config(first, "churn-v7", Some(OLD)), time(NOW));
+        world.set(Status::InService, first, None);
+        // An alarm would refuse an update, and takes back what is deployed.
+        world.alarms.set("churn-5xx", true);
+        let over = world.handle_and_die(calls, JOB);
+        let answer = done(world.handle(JOB).await);
+        assert!(answer.contains("churn-v7 serves all traffic"), "{answer}");
+        assert_eq!(world.outcome(7), Some(Outcome::Deployed));
+        let release: ReleaseId = RELEASE.parse().unwrap();
+        assert_eq!(world.package(7).outcome_of(&release), Some(Outcome::Deployed));
+        assert!(world.endpoint.updates().is_empty() && world.endpoint.configs().len() == 3);
+        let tags = world.config(first).tags;
+        assert!(tags.contains(&(tag::RELEASE.into(), RELEASE.into())), "{tags:?}");
+        assert!(world.subjects().iter().all(|subject| subject == "v7 deployed"));
+        assert_eq!(world.rollbacks().rolled_back().len(), 1);
+        if over {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 6, "{calls}");
+    // What was deployed once is brought anew when somebody wants it.
+    let world = World::serving();
+    world
+        .endpoint
+        .put_config(config(first, "churn-v7", Some(OLD)), time(NOW));
+    world.set(Status::InService, first, None);
+    world.change(7, |package| {
+        let earlier = [
+            (key::OUTCOME, "deployed"),
+            (key::RELEASE, "76543210-89ab-cdef-0123-456789abcdef"),
+        ];
+        let earlier = earlier.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        package.metadata.extend(earlier);
+    });
+    going(world.handle(JOB).await);
+    assert_eq!(world.endpoint.updates().len(), 1);
+}
+
 #[tokio::test]
 async fn another_update_is_waited_for() {
     for (status, pending, words) in [

@@ -277,6 +277,21 @@ async fn a_predecessor_that_is_no_good_is_passed_over() {
     }
 }
 
+/// What served before the version was the version itself, with other instances perhaps.
+#[tokio::test]
+async fn what_is_taken_back_is_nothing_to_go_back_to() {
+    let world = World::deployed();
+    let first = "churn-v7-76543210";
+    world
+        .endpoint
+        .put_config(config(first, "churn-v7", Some(OLD)), time(NOW));
+    world
+        .endpoint
+        .put_config(config(NEW, "churn-v7", Some(first)), time(NOW));
+    let (_, summary) = going(world.handle(ROLLBACK).await);
+    assert_eq!(summary, "taking v7 back: v6 is asked for");
+}
+
 #[tokio::test]
 async fn where_there_is_nothing_to_go_back_to_people_are_told_what_to_do() {
     type Change = fn(&mut World);

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
+use signalbox_model::endpoint::{Endpoint, Status as EndpointStatus};
 use signalbox_model::training::{Execution, Status, Step};
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::memory::Trainings;
+use crate::memory::{OneEndpoint, Packages, Trainings};
 
 const OWN: &str = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/churn/execution/p4jn9xou8a8s";
 
@@ -129,4 +130,64 @@ async fn only_what_passes_by_itself_is_an_error() {
     }
     let error = lineage(&package, &Failing(ErrorKind::Transient)).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
+}
+
+/// A registry with versions that were deployed or not, and what the endpoint has: its status and its configuration.
+async fn champion(versions: &[(u32, ApprovalStatus, bool)], endpoint: Option<(EndpointStatus, &str)>) -> Option<u32> {
+    let (packages, endpoints) = (Packages::default(), OneEndpoint::default());
+    let candidate = package(None);
+    packages.put(candidate.clone());
+    for (version, approval, deployed) in versions {
+        let mut package = package(None);
+        (package.arn, package.approval) = (package.arn.with_version(*version), *approval);
+        if *deployed {
+            package.metadata.insert(key::OUTCOME.to_owned(), "deployed".to_owned());
+        }
+        packages.put(package);
+    }
+    if let Some((status, config)) = endpoint {
+        endpoints.set(Endpoint {
+            status,
+            config: config.to_owned(),
+            failure_reason: None,
+            pending: None,
+            modified_at: None,
+            desired_counts: Vec::new(),
+        });
+    }
+    let champion = champion_of(&candidate, &packages, &endpoints).await.unwrap();
+    champion.map(|champion| champion.arn.version())
+}
+
+#[tokio::test]
+async fn the_champion_is_what_serves() {
+    use ApprovalStatus::{Approved, Rejected};
+    let deployed = [(5, Approved, true), (6, Approved, true)];
+    for (status, config, expected) in [
+        (EndpointStatus::InService, "churn-v6-01234567", 6),
+        // Approved again after a newer one was deployed.
+        (EndpointStatus::InService, "churn-v5-01234567", 5),
+        (EndpointStatus::Updating, "churn-v5-01234567", 5),
+        // What was put there by hand, or never served, or is the candidate itself, is none.
+        (EndpointStatus::InService, "by-hand", 6),
+        (EndpointStatus::InService, "other-v5-01234567", 6),
+        (EndpointStatus::Failed, "churn-v5-01234567", 6),
+        (EndpointStatus::Creating, "churn-v5-01234567", 6),
+        (EndpointStatus::InService, "churn-v7-01234567", 6),
+        // It was deleted from the registry.
+        (EndpointStatus::InService, "churn-v4-01234567", 6),
+    ] {
+        let found = champion(&deployed, Some((status, config))).await;
+        assert_eq!(found, Some(expected), "{status:?} {config}");
+    }
+    // In service since a moment, which nobody has noted yet.
+    let noted_later = [(5, Approved, true), (6, Approved, false)];
+    let serves = Some((EndpointStatus::InService, "churn-v6-01234567"));
+    assert_eq!(champion(&noted_later, serves).await, Some(6));
+    assert_eq!(champion(&noted_later, None).await, Some(5));
+    // Rejected while it serves: its rollback is about to begin.
+    let rejected = [(5, Approved, true), (6, Rejected, true)];
+    assert_eq!(champion(&rejected, serves).await, Some(5));
+    assert_eq!(champion(&[(6, Approved, false)], None).await, None);
+    assert_eq!(champion(&[], serves).await, None);
 }

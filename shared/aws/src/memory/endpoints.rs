@@ -166,10 +166,16 @@ impl ReadTags for OneEndpoint {
 }
 
 impl WriteTags for OneEndpoint {
-    async fn tag(&self, _arn: &str, key: &str, value: &str) -> Result<(), AwsError> {
+    async fn tag(&self, arn: &str, key: &str, value: &str) -> Result<(), AwsError> {
         pause().await;
         let mut state = lock(&self.0);
-        if state.endpoint.is_some() {
+        if arn.contains(":endpoint-config/") {
+            let name = arn.rsplit('/').next().unwrap_or_default();
+            if let Some((config, _)) = state.configs.get_mut(name) {
+                config.tags.retain(|(of, _)| of != key);
+                config.tags.push((key.to_owned(), value.to_owned()));
+            }
+        } else if state.endpoint.is_some() {
             state.tags.insert(key.to_owned(), value.to_owned());
         }
         Ok(())
