@@ -24,6 +24,9 @@ const AT_ONCE: SignedDuration = SignedDuration::from_mins(1);
 /// A version is champion when its release has seen that it serves, which is at its next look.
 const MARKED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
+/// An alarm has fired so long after the failures began.
+const ALARMED_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
 /// A law that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -40,7 +43,7 @@ impl fmt::Display for Violation {
 }
 
 /// The laws and their names.
-pub const LAWS: [(&str, &str); 12] = [
+pub const LAWS: [(&str, &str); 13] = [
     (
         "1 approved",
         "traffic goes only to what somebody approved, or to what served before",
@@ -58,6 +61,7 @@ pub const LAWS: [(&str, &str); 12] = [
     ("3 agreed", "registry, pipeline and endpoint agree"),
     ("4 waits", "an update that finds the endpoint busy waits"),
     ("5 last good", "after an alarm the last good version serves"),
+    ("6 once", "a push is trained once"),
     (
         "6 calm",
         "where nothing went wrong, nothing is told twice and no event is dead",
@@ -99,6 +103,10 @@ pub struct Laws {
     happenings_seen: usize,
     log_seen: usize,
     automatic: bool,
+    /// For how long after a deployment an alarm takes it back.
+    guarded: SignedDuration,
+    /// How many approvers it takes on the page.
+    approvals_needed: usize,
     versions: BTreeMap<u32, Version>,
     /// Versions that had traffic.
     served: BTreeSet<u32>,
@@ -110,16 +118,27 @@ pub struct Laws {
     alarmed: bool,
     /// Trainings by their executions, and how they ended.
     trainings: BTreeMap<String, (String, Timestamp)>,
+    /// Commits whose push was trained, by which execution.
+    pushes: BTreeMap<String, String>,
     /// How many releases have ended, by how.
     pub outcomes: BTreeMap<String, u64>,
 }
 
 impl Laws {
-    /// The laws for a stack with that policy.
+    /// The laws for a stack with those parameters.
     #[must_use]
-    pub fn new(automatic: bool) -> Self {
+    pub fn new(parameters: &[(&str, &str)]) -> Self {
+        let given = |name| {
+            let found = parameters.iter().find(|(parameter, _)| *parameter == name);
+            found.map(|(_, value)| *value)
+        };
+        let number = |name| given(name).and_then(|text| text.parse::<i64>().ok());
         Self {
-            automatic,
+            guarded: SignedDuration::from_mins(number("GuardMinutes").unwrap_or(0)),
+            automatic: given("ApprovalMode") == Some("automatic"),
+            approvals_needed: number("ApprovalsNeeded")
+                .and_then(|needed| usize::try_from(needed).ok())
+                .unwrap_or(1),
             ..Self::default()
         }
     }
@@ -160,7 +179,7 @@ impl Laws {
                 "endpoint-status" => self.endpoint(happening),
                 "deployment-phase" => self.tried.extend(version_of(text(&happening.data, "config"))),
                 "alarm" => self.alarmed |= text(&happening.data, "state") == "ALARM",
-                "execution-status" => self.trained(happening),
+                "execution-status" => self.trained(world, happening)?,
                 _ => {}
             }
         }
@@ -203,10 +222,11 @@ impl Laws {
             ));
         };
         if !self.served.contains(&version) {
-            if !self.automatic && !people.decided.contains(&(version, Decision::Approve)) {
+            if !self.automatic && !people.have_approved(version, self.approvals_needed) {
+                let needed = self.approvals_needed;
                 return Err(broken(
                     "1 approved",
-                    format!("{config} has traffic, and nobody approved v{version}"),
+                    format!("{config} has traffic, and v{version} was not approved by {needed}"),
                 ));
             }
             let (accuracy, registered) = (known.accuracy, known.registered);
@@ -271,7 +291,7 @@ impl Laws {
         let (approval, description) = (text(&happening.data, "approval"), text(&happening.data, "description"));
         let by_people = |decision| people.decided.contains(&(version, decision));
         let explained = match approval {
-            "Approved" => by_people(Decision::Approve) || self.automatic,
+            "Approved" => people.have_approved(version, self.approvals_needed) || self.automatic,
             "Rejected" => {
                 by_people(Decision::Reject)
                     || by_people(Decision::TakeBack)
@@ -308,10 +328,19 @@ impl Laws {
             || (served && self.alarmed)
     }
 
-    fn trained(&mut self, happening: &Happening) {
+    fn trained(&mut self, world: &World, happening: &Happening) -> Result<(), Violation> {
         let (execution, status) = (text(&happening.data, "execution"), text(&happening.data, "status"));
-        self.trainings
+        let before = self
+            .trainings
             .insert(execution.to_owned(), (status.to_owned(), happening.time));
+        if before.is_none()
+            && let Some(commit) = pushed(world, execution)
+            && let Some(other) = self.pushes.insert(commit.clone(), execution.to_owned())
+        {
+            let message = format!("the push {commit} is trained by {other} and by {execution}");
+            return Err(broken("6 once", message));
+        }
+        Ok(())
     }
 
     /// What is not at its end yet; empty when all is.
@@ -418,15 +447,19 @@ impl Laws {
                 format!("v{serving} serves, whose release was {outcome}"),
             ));
         }
+        let deployed_at = self.history.iter().rev().find(|(_, version)| *version == serving);
+        let watched_until = deployed_at.map(|(at, _)| *at + self.guarded - ALARMED_AFTER);
         let bad = |instance: &&tests::world::Instance| {
-            instance.candidate.error_rate > 0.0 && instance.candidate.well_seconds == 0
+            let well = SignedDuration::from_secs(instance.candidate.well_seconds.into());
+            let fails = instance.up.map(|up| up + well);
+            instance.candidate.error_rate > 0.0
+                && (well.is_zero() || fails.zip(watched_until).is_some_and(|(fails, until)| fails < until))
         };
-        // Where there was none to go back to, that was told.
-        let told = world
-            .cloud()
-            .inbox()
-            .iter()
-            .any(|mail| mail.subject.contains("ROLLBACK FAILED"));
+        // Where there was none to go back to, or it had been brought back itself, that was told.
+        let told = world.cloud().inbox().iter().any(|mail| {
+            mail.subject.contains("ROLLBACK FAILED")
+                || (mail.subject.contains("look at the endpoint") && deployed_at.is_some_and(|(at, _)| mail.time > *at))
+        });
         let others = !told && self.served.iter().any(|version| *version != serving);
         if others
             && world
@@ -436,7 +469,7 @@ impl Laws {
         {
             return Err(broken(
                 "5 last good",
-                format!("v{serving} serves, which has failed from the beginning"),
+                format!("v{serving} serves, which has failed since it was deployed or soon after"),
             ));
         }
         Ok(())

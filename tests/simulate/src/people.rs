@@ -89,6 +89,10 @@ pub struct People {
     asked: Vec<Asked>,
     /// What people have decided, whether or not it came to anything.
     pub decided: BTreeSet<(u32, Decision)>,
+    /// Who has approved which version on the page, where it may take several of them.
+    voted: BTreeSet<(u32, String)>,
+    /// Versions that somebody has approved at a door where one is enough.
+    alone: BTreeSet<u32>,
     /// How often an operator had whatever serves taken back.
     pub take_backs: u64,
     /// The deviations, by their names, in order.
@@ -115,6 +119,21 @@ impl People {
             obliges: true,
             ..Self::default()
         }
+    }
+
+    /// Somebody has decided at a door where nobody else is asked.
+    pub fn decide_alone(&mut self, version: u32, decision: Decision) {
+        self.decided.insert((version, decision));
+        if decision == Decision::Approve {
+            self.alone.insert(version);
+        }
+    }
+
+    /// Whether as many have approved a version as it takes.
+    #[must_use]
+    pub fn have_approved(&self, version: u32, needed: usize) -> bool {
+        let votes = self.voted.iter().filter(|(of, _)| *of == version).count();
+        votes >= needed || self.alone.contains(&version)
     }
 
     /// When they do something next.
@@ -298,18 +317,21 @@ impl People {
             Deed::Open(method, link) => world.send_request(method, link, "")?,
             Deed::Decide(link, decision) => {
                 self.decided.insert((version, *decision));
+                if *decision == Decision::Approve {
+                    self.voted.insert((version, who.clone()));
+                }
                 let body = format!("decision={}&comment=by+{who}", decision.form());
                 world.send_request("POST", link, &body)?
             }
             Deed::Forge(link, body) => world.send_request("POST", link, body)?,
             Deed::Registry(decision) => {
-                self.decided.insert((version, *decision));
+                self.decide_alone(version, *decision);
                 set_in_registry(world, version, *decision);
                 return Ok(());
             }
             Deed::Console(decision) => {
                 if answer_in_console(world, version, *decision) {
-                    self.decided.insert((version, *decision));
+                    self.decide_alone(version, *decision);
                 }
                 return Ok(());
             }

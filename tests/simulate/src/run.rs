@@ -174,7 +174,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn go(&mut self) -> Result<(), Stop> {
         let Story { parameters, planned } = self.story.clone();
-        self.laws = Laws::new(parameters.contains(&("ApprovalMode", "automatic")));
+        self.laws = Laws::new(&parameters);
         let world = World::with_parameters(self.schedule.seed, &parameters)?;
         let mut world = world.with_traffic_while_failing();
         // Logging all costs a third of the time, and what is logged does not depend on much.
@@ -309,7 +309,7 @@ impl Run<'_> {
                 let decision = if approves { Decision::Approve } else { Decision::Reject };
                 let version = self.laws.newest().and_then(|newest| newest.checked_sub(back));
                 if let Some(version) = version.filter(|version| *version > 0) {
-                    self.people.decided.insert((version, decision));
+                    self.people.decide_alone(version, decision);
                     set_in_registry(world, version, decision);
                 }
             }
