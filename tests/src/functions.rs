@@ -77,6 +77,15 @@ impl Functions {
         Ok(())
     }
 
+    /// Ends them all. Their clients' way into the cloud has the functions, which Lambda's Invoke runs: without this nothing of a world
+    /// would ever be freed.
+    pub(crate) fn clear(&self) {
+        let mut handlers = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
+        let ended = std::mem::take(&mut *handlers);
+        drop(handlers);
+        drop(ended);
+    }
+
     /// From now on that version ends as soon as it begins.
     pub(crate) fn break_version(&self, name: &str, version: &str) {
         let mut broken = self.broken.write().unwrap_or_else(PoisonError::into_inner);

@@ -134,6 +134,13 @@ pub struct World {
     logs: Option<tracing::Dispatch>,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.runs.clear();
+        self.inside.functions().clear();
+    }
+}
+
 impl World {
     /// Deploys the template with the local parameters.
     ///
