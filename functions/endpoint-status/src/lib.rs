@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use signalbox_aws::alarms::{Alarms, ReadFiring};
@@ -147,13 +147,13 @@ where
                 return Ok(Value::Null);
             };
             match ports.endpoints.endpoint(name).await? {
-                Some(endpoint) => guard(settings, ports, &firing, &endpoint).await?,
+                Some(endpoint) => guard(settings, ports, &firing, firing.since, &endpoint).await?,
                 None => tracing::info!(alarm = firing.alarm, "an alarm without an endpoint"),
             }
         }
         ("signalbox", "Sweep") => {
             if let Some(endpoint) = ports.endpoints.endpoint(name).await? {
-                sweep(settings, ports, &endpoint).await?;
+                sweep(settings, ports, &endpoint, event.time).await?;
             }
         }
         _ => return Err(event.unknown().into()),
@@ -166,6 +166,7 @@ async fn sweep<R, E, A, B, N>(
     settings: &Settings,
     ports: &Ports<'_, R, E, A, B, N>,
     endpoint: &Endpoint,
+    now: Option<Timestamp>,
 ) -> Result<(), anyhow::Error>
 where
     R: ReadPackages + WritePackages,
@@ -185,7 +186,8 @@ where
     // While an update runs, SageMaker watches the alarms, and names them.
     if endpoint.is_idle() {
         for firing in ports.alarms.firing(&settings.alarms).await? {
-            guard(settings, ports, &firing, endpoint).await?;
+            let still = now.unwrap_or(firing.since);
+            guard(settings, ports, &firing, still, endpoint).await?;
         }
     }
     Ok(())
@@ -342,11 +344,12 @@ where
     })
 }
 
-/// An alarm: during an update what it saw is kept; after a deployment it has the version taken back.
+/// An alarm, which fires `still`: during an update what it saw is kept; after a deployment it has the version taken back.
 async fn guard<R, E, A, B, N>(
     settings: &Settings,
     ports: &Ports<'_, R, E, A, B, N>,
     firing: &Firing,
+    still: Timestamp,
     endpoint: &Endpoint,
 ) -> Result<(), anyhow::Error>
 where
@@ -370,7 +373,7 @@ where
         return Ok(());
     };
     let served = served(settings, ports, endpoint, version).await?;
-    match watch::decide(endpoint, &served, fired, settings.guard) {
+    match watch::decide(endpoint, &served, fired, still, settings.guard) {
         Reaction::TakeBack(release) => {
             let reason = alarm_fired(name, "after the deployment", saw);
             let rollback = ports

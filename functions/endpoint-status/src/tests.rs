@@ -309,6 +309,21 @@ async fn an_alarm_whose_event_was_lost_is_seen_by_the_sweep() {
     }
     assert_eq!(first.notices().len(), 1, "{:?}", first.notices());
 
+    // An update that had just begun was rolled back for what this version does.
+    let bad = World::new();
+    let endpoint = bad.endpoint.get().unwrap();
+    bad.endpoint.set(Endpoint {
+        failure_reason: Some("the alarm churn-5xx is in ALARM".into()),
+        modified_at: Some("2026-03-01T13:10:50Z".parse().unwrap()),
+        ..endpoint
+    });
+    fire(&bad, "churn-5xx");
+    for (at, rollbacks) in [("13:12:00Z", 0), ("13:27:00Z", 1), ("13:42:00Z", 1)] {
+        let sweep = SWEEP.replace("12:00:00Z", at);
+        bad.handle(&sweep).await.unwrap();
+        assert_eq!(bad.releases.rolled_back().len(), rollbacks, "{at}");
+    }
+
     // While an update runs, SageMaker watches.
     let deploying = World::deploying(NEW);
     fire(&deploying, "churn-5xx");

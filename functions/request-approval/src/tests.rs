@@ -101,14 +101,7 @@ impl World {
         world.register(6, 0.91, ApprovalStatus::Approved);
         world.register(7, 0.93, ApprovalStatus::PendingManualApproval);
         world.note(6, key::OUTCOME, "deployed");
-        world.endpoint.set(Endpoint {
-            status: EndpointStatus::InService,
-            config: arn(6).endpoint_config_name(&release()),
-            failure_reason: None,
-            pending: None,
-            modified_at: None,
-            desired_counts: Vec::new(),
-        });
+        world.serve(6);
         let mut lineage = Lineage::of(Trigger::Push);
         lineage.set_commit_words(Some("Ada <ada@example.com>"), Some("Weigh recent calls more"));
         let execution = Execution {
@@ -127,6 +120,18 @@ impl World {
         };
         world.releases.wait(waits, arn(7));
         world
+    }
+
+    /// That version serves.
+    fn serve(&self, version: u32) {
+        self.endpoint.set(Endpoint {
+            status: EndpointStatus::InService,
+            config: arn(version).endpoint_config_name(&release()),
+            failure_reason: None,
+            pending: None,
+            modified_at: None,
+            desired_counts: Vec::new(),
+        });
     }
 
     /// A version that has passed its gate.
@@ -416,6 +421,7 @@ async fn approvers_are_asked_anew_when_what_they_were_shown_has_changed() {
     world.register(5, 0.88, ApprovalStatus::Approved);
     world.note(5, key::OUTCOME, "deployed");
     world.note(6, key::OUTCOME, "rolled-back");
+    world.serve(5);
     for _ in 0..2 {
         world.sweep("2026-03-02T12:00:00Z").await;
         let mails = world.mails();
@@ -538,6 +544,7 @@ async fn who_is_asked_that_late_needs_no_reminder() {
     let world = World::new(Mode::Manual);
     world.handle(event()).await.unwrap();
     world.note(6, key::OUTCOME, "rolled-back");
+    world.change(6, |package| package.approval = ApprovalStatus::Rejected);
     for time in ["2026-03-08T00:00:00Z", "2026-03-08T00:15:00Z"] {
         world.sweep(time).await;
         assert_eq!(world.mails()[2..], CHANGED, "{time}");

@@ -8,6 +8,10 @@ use crate::names::ReleaseId;
 /// The longest time that SageMaker lets an update take.
 const UPDATE_MAX: SignedDuration = SignedDuration::from_hours(8);
 
+/// What fires still so long after an update was rolled back fires for what serves: the requests that the new fleet failed are in no
+/// period any more that the template's alarms look at.
+const LINGERS: SignedDuration = SignedDuration::from_mins(5);
+
 /// What is known of the configuration that serves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Served {
@@ -35,9 +39,15 @@ pub enum Reaction {
     Leave(String),
 }
 
-/// Decides.
+/// Decides about an alarm that `fired` then and is known to fire `still` at another time.
 #[must_use]
-pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: SignedDuration) -> Reaction {
+pub fn decide(
+    endpoint: &Endpoint,
+    served: &Served,
+    fired: Timestamp,
+    still: Timestamp,
+    guard: SignedDuration,
+) -> Reaction {
     if endpoint.status != Status::InService || endpoint.pending.is_some() {
         // SageMaker watches the same alarms while it updates, and a person's update is the person's.
         return Reaction::Leave(format!(
@@ -53,7 +63,9 @@ pub fn decide(endpoint: &Endpoint, served: &Served, fired: Timestamp, guard: Sig
         // The same alarm delivered late or twice, when its version is rolled back already: it says nothing of what serves now.
         return Reaction::Leave(format!("the alarm fired before {config} was made"));
     }
-    if endpoint.failure_reason.is_some() && endpoint.modified_at.is_some_and(|modified| fired <= modified) {
+    // An update that begins as a bad version comes to serve is rolled back for what that one does.
+    let before = |modified: Timestamp| fired <= modified && still.duration_since(modified) < LINGERS;
+    if endpoint.failure_reason.is_some() && endpoint.modified_at.is_some_and(before) {
         return Reaction::Leave("the alarm belongs to the update that was rolled back after it".to_owned());
     }
     let since = match (served.deployed_at, &served.undoes) {
@@ -178,7 +190,13 @@ mod tests {
                 modified_at: Some(time(30)),
                 desired_counts: Vec::new(),
             };
-            let said = match decide(&endpoint, served, time(fired), SignedDuration::from_mins(60)) {
+            let said = match decide(
+                &endpoint,
+                served,
+                time(fired),
+                time(fired),
+                SignedDuration::from_mins(60),
+            ) {
                 Reaction::TakeBack(taken) => {
                     assert_eq!(taken, release);
                     "take back".to_owned()
@@ -190,6 +208,34 @@ mod tests {
             assert!(
                 said.starts_with(verb) && said.contains(words),
                 "{said} instead of {expected}"
+            );
+        }
+    }
+    /// Version 3 was to replace version 2 as that began to fail, and was rolled back for it.
+    #[test]
+    fn what_goes_on_firing_after_an_update_was_rolled_back_fires_for_what_serves() {
+        let time = |minutes: i64| Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap();
+        let served = Served {
+            made_at: Some(time(-10)),
+            release: Some("01234567-89ab-cdef-0123-456789abcdef".parse().unwrap()),
+            replaces: Some("churn-v1-a".into()),
+            undoes: None,
+            deployed_at: Some(time(0)),
+        };
+        let endpoint = Endpoint {
+            status: Status::InService,
+            config: "churn-v2-b".into(),
+            failure_reason: Some("alarm".to_owned()),
+            pending: None,
+            modified_at: Some(time(2)),
+            desired_counts: Vec::new(),
+        };
+        for (still, taken_back) in [(1, false), (6, false), (7, true), (100, true)] {
+            let reaction = decide(&endpoint, &served, time(1), time(still), SignedDuration::from_mins(60));
+            assert_eq!(
+                matches!(reaction, Reaction::TakeBack(_)),
+                taken_back,
+                "{still}: {reaction:?}"
             );
         }
     }
