@@ -27,6 +27,9 @@ const MARKED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// An alarm has fired so long after the failures began.
 const ALARMED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
+/// A sweep has looked so long after an alarm fired whose event was lost.
+const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(30);
+
 /// A law that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -448,7 +451,9 @@ impl Laws {
             ));
         }
         let deployed_at = self.history.iter().rev().find(|(_, version)| *version == serving);
-        let watched_until = deployed_at.map(|(at, _)| *at + self.guarded - ALARMED_AFTER);
+        // What fails later than that may not have been seen yet.
+        let seen = world.cloud().now() - SWEPT_AFTER;
+        let watched_until = deployed_at.map(|(at, _)| seen.min(*at + self.guarded - ALARMED_AFTER));
         let bad = |instance: &&tests::world::Instance| {
             let well = SignedDuration::from_secs(instance.candidate.well_seconds.into());
             let fails = instance.up.map(|up| up + well);
