@@ -80,10 +80,7 @@ impl Functions {
     /// Ends them all. Their clients' way into the cloud has the functions, which Lambda's Invoke runs: without this nothing of a world
     /// would ever be freed.
     pub(crate) fn clear(&self) {
-        let mut handlers = self.handlers.write().unwrap_or_else(PoisonError::into_inner);
-        let ended = std::mem::take(&mut *handlers);
-        drop(handlers);
-        drop(ended);
+        self.handlers.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// From now on that version ends as soon as it begins.

@@ -14,9 +14,10 @@ use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{Count, EmbeddedMetrics, RELEASES};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
-use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of, refuse_approval};
+use signalbox_aws::evidence::{REPORT_BYTES_MAX, ReportError, champion_with_metrics, metrics_of};
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
+use signalbox_aws::refusal::refuse_approval;
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
     AnswerApprovals, ReadApprovals, ReadReleases, Releases, StartReleases, supersede_waiting,

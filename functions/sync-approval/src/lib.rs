@@ -15,9 +15,9 @@ use serde_json::Value;
 use signalbox_aws::config::{ConfigError, Environment};
 use signalbox_aws::counts::{Count, EmbeddedMetrics, Measure};
 use signalbox_aws::endpoints::{Endpoints, ReadEndpoints};
-use signalbox_aws::evidence::refuse_approval;
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
+use signalbox_aws::refusal::refuse_approval;
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
 use signalbox_aws::releases::{
     AnswerApprovals, ReadApprovals, ReadReleases, Recent, Releases, StartReleases, StartRollbacks, supersede_waiting,

@@ -81,10 +81,10 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
         endpoint: endpoint.as_ref(),
     };
     if let Some(ended) = release.ended() {
-        return match ended {
-            Ok(()) => release.after_deployed(true).await,
-            Err(failure) => Err(failure),
-        };
+        ended?;
+        // It may have ended by the configuration of the release that it was for.
+        let serving = release.serving_it().unwrap_or(&config);
+        return release.by(serving).after_deployed(true).await;
     }
     let wanted = Wanted {
         failure: package.failure_of(id),
@@ -99,7 +99,7 @@ pub(crate) async fn bring<T: Tools>(work: &Work<'_, T>, arn: &ModelPackageArn) -
     }
     if matches!(step, Step::Create | Step::Update { .. }) {
         work.unless_ended(&settings.release_pipeline).await?;
-        if let Some(serving) = release.unfinished() {
+        if let Some(serving) = release.unfinished().await? {
             return release.adopt(serving).await;
         }
         let prepared = match release.prepare(&step).await? {
@@ -192,11 +192,27 @@ impl<T: Tools> Release<'_, T> {
         }
     }
 
-    /// What serves, where that is the version already, by a release that never came to say so: its deployment got no answer.
-    fn unfinished(&self) -> Option<&str> {
+    /// The configuration that serves, where it is one of this version.
+    fn serving_it(&self) -> Option<&str> {
         let serving = self.endpoint.filter(|endpoint| endpoint.is_idle())?.config.as_str();
         let version = self.work.settings.model.version_of_config(serving)?;
-        (version == self.package.arn.version() && self.package.outcome().is_none()).then_some(serving)
+        (version == self.package.arn.version()).then_some(serving)
+    }
+
+    /// The same release, by another configuration.
+    fn by<'b>(&'b self, config: &'b str) -> Release<'b, T> {
+        Release { config, ..*self }
+    }
+
+    /// What serves, where that is the version already, by a release that never came to say so: its deployment got no answer.
+    async fn unfinished(&self) -> Result<Option<&str>, Failure> {
+        let Some(serving) = self.serving_it().filter(|_| self.package.outcome().is_none()) else {
+            return Ok(None);
+        };
+        // What was made by hand may have such a name.
+        let config_arn = self.package.arn.endpoint_config_arn(serving);
+        let tags = self.work.tools.endpoints().tags(&config_arn).await?;
+        Ok(tags.contains_key(tag::RELEASE).then_some(serving))
     }
 
     /// Ends what another release has begun: an update from the version to itself, rolled back, would leave it serving and say that it
@@ -206,11 +222,7 @@ impl<T: Tools> Release<'_, T> {
         tracing::info!(config = serving, "the version serves already");
         let config_arn = self.package.arn.endpoint_config_arn(serving);
         tools.endpoints().tag(&config_arn, tag::RELEASE, id.as_str()).await?;
-        let adopted = Release {
-            config: serving,
-            ..*self
-        };
-        adopted.served().await
+        self.by(serving).served().await
     }
 
     /// Nothing is begun before registry and pipeline agree on the approval, which the event of its end sees to, or after somebody

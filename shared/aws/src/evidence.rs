@@ -1,12 +1,9 @@
 //! Gathering what a decision about a version rests on.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use signalbox_model::evidence::{Champion, Evidence, GateVerdict};
 use signalbox_model::gate::shown;
 use signalbox_model::lineage::{Lineage, Trigger};
-use signalbox_model::mail;
 use signalbox_model::metrics::{Metrics, MetricsError};
 use signalbox_model::names::{ModelName, version_of_config};
 use signalbox_model::package::{ApprovalStatus, ModelPackage, key};
@@ -15,8 +12,7 @@ use signalbox_model::rollout::Policy;
 use crate::config::{ConfigError, Environment};
 use crate::endpoints::ReadEndpoints;
 use crate::error::{AwsError, ErrorKind};
-use crate::notices::Publish;
-use crate::registry::{ReadPackages, WritePackages};
+use crate::registry::ReadPackages;
 use crate::storage::{ObjectUri, ReadObjects};
 use crate::training::ReadTrainings;
 
@@ -140,29 +136,6 @@ pub async fn champion_with_metrics(
         version: package.arn.version(),
         metrics,
     }))
-}
-
-/// Somebody approved in the registry what has not passed its gate: nobody can, so they are told, and the registry says again what is.
-///
-/// # Errors
-/// Whatever SNS or SageMaker say.
-pub async fn refuse_approval(
-    model: &ModelName,
-    package: &ModelPackage,
-    registry: &impl WritePackages,
-    notices: &impl Publish,
-    topic_arn: &str,
-) -> Result<(), AwsError> {
-    let arn = &package.arn;
-    let gate = package.metadata.get(key::GATE).map_or("", String::as_str);
-    let notice = mail::approved_in_vain(model, arn.version(), gate);
-    notices.publish(topic_arn, &notice, &BTreeMap::new()).await?;
-    let description = format!("{gate}; it was approved in the registry, which changed nothing");
-    registry
-        .decide(arn, ApprovalStatus::Rejected, &description, &BTreeMap::new())
-        .await?;
-    tracing::warn!("approved, but the gate has not passed it: it is rejected again");
-    Ok(())
 }
 
 /// Why a version was trained: as its training says, with all that it says; as the version itself does where that is not to be had.

@@ -55,6 +55,7 @@ pub mod notices;
 pub mod pull_requests;
 #[cfg(test)]
 mod recorded;
+pub mod refusal;
 pub mod registry;
 pub mod releases;
 pub mod runtime;

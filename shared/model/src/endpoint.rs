@@ -155,4 +155,9 @@ mod tests {
         }
         assert_eq!(Status::parse("ON_FIRE"), None);
     }
+    #[test]
+    fn what_is_named_serves_unless_it_never_came_up() {
+        let none: Vec<_> = Status::ALL.into_iter().filter(|status| !status.serves()).collect();
+        assert_eq!(none, [Status::OutOfService, Status::Creating, Status::Failed]);
+    }
 }

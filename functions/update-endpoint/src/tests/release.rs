@@ -421,27 +421,41 @@ async fn a_try_that_died_anywhere_is_made_up_for() {
     }
 }
 
+/// A world in which version 7 serves by the configuration of a release before this one, with these tags on it.
+fn serving_already(tags: &[(&str, &str)]) -> World {
+    let world = World::serving();
+    let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let made = NewConfig {
+        tags: tags.collect(),
+        ..config(EARLIER, "churn-v7", None)
+    };
+    world.endpoint.put_config(made, time(NOW));
+    world.set(Status::InService, EARLIER, None);
+    world
+}
+
+const EARLIER: &str = "churn-v7-76543210";
+const EARLIER_RELEASE: &str = "76543210-89ab-cdef-0123-456789abcdef";
+
 /// An update from a version to itself that an alarm rolls back would leave it serving, and say that it does not.
 #[tokio::test]
 async fn what_serves_by_a_release_that_never_came_to_say_so_is_ended_and_not_done_again() {
-    let first = "churn-v7-76543210";
     let mut calls = 0;
     loop {
-        let world = World::serving();
-        world
-            .endpoint
-            .put_config(config(first, "churn-v7", Some(OLD)), time(NOW));
-        world.set(Status::InService, first, None);
+        let world = serving_already(&[(tag::RELEASE, EARLIER_RELEASE), (tag::REPLACES, OLD)]);
         // An alarm would refuse an update, and takes back what is deployed.
         world.alarms.set("churn-5xx", true);
         let over = world.handle_and_die(calls, JOB);
-        let answer = done(world.handle(JOB).await);
-        assert!(answer.contains("churn-v7 serves all traffic"), "{answer}");
-        assert_eq!(world.outcome(7), Some(Outcome::Deployed));
+        for _ in 0..2 {
+            assert_eq!(
+                done(world.handle(JOB).await),
+                format!("churn-v7 serves all traffic, by {EARLIER}")
+            );
+        }
         let release: ReleaseId = RELEASE.parse().unwrap();
         assert_eq!(world.package(7).outcome_of(&release), Some(Outcome::Deployed));
         assert!(world.endpoint.updates().is_empty() && world.endpoint.configs().len() == 3);
-        let tags = world.config(first).tags;
+        let tags = world.config(EARLIER).tags;
         assert!(tags.contains(&(tag::RELEASE.into(), RELEASE.into())), "{tags:?}");
         assert!(world.subjects().iter().all(|subject| subject == "v7 deployed"));
         assert_eq!(world.rollbacks().rolled_back().len(), 1);
@@ -451,22 +465,21 @@ async fn what_serves_by_a_release_that_never_came_to_say_so_is_ended_and_not_don
         calls += 1;
     }
     assert!(calls > 6, "{calls}");
-    // What was deployed once is brought anew when somebody wants it.
-    let world = World::serving();
-    world
-        .endpoint
-        .put_config(config(first, "churn-v7", Some(OLD)), time(NOW));
-    world.set(Status::InService, first, None);
-    world.change(7, |package| {
-        let earlier = [
-            (key::OUTCOME, "deployed"),
-            (key::RELEASE, "76543210-89ab-cdef-0123-456789abcdef"),
-        ];
-        let earlier = earlier.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        package.metadata.extend(earlier);
+}
+
+#[tokio::test]
+async fn what_serves_already_is_brought_anew_where_it_was_deployed_before_or_is_nobodys() {
+    let deployed = serving_already(&[(tag::RELEASE, EARLIER_RELEASE)]);
+    deployed.change(7, |package| {
+        let earlier = [(key::OUTCOME, "deployed"), (key::RELEASE, EARLIER_RELEASE)];
+        package
+            .metadata
+            .extend(earlier.map(|(key, value)| (key.to_owned(), value.to_owned())));
     });
-    going(world.handle(JOB).await);
-    assert_eq!(world.endpoint.updates().len(), 1);
+    for world in [deployed, serving_already(&[])] {
+        going(world.handle(JOB).await);
+        assert_eq!(world.endpoint.updates().len(), 1);
+    }
 }
 
 #[tokio::test]
