@@ -258,6 +258,35 @@ fn the_first_version_has_none_before_it() {
 }
 
 #[test]
+fn a_rollback_whose_function_dies_each_time_is_told_by_another() {
+    let mut world = three();
+    let first = world.faults().calls();
+    // Lambda tries each function twice more.
+    for call in first..first + 12 {
+        world.faults().plan(call, Fault::KilledAfter);
+    }
+    start_rollback(&world, &json!([{"name": "Undoes", "value": "serving"}]));
+    world.run_for(SignedDuration::from_hours(2)).unwrap();
+    assert_eq!(
+        (world.serving(), &executions(&world)[0]["status"]),
+        (Some(3), &json!("Failed"))
+    );
+    let body = mail_with(&world, "ROLLBACK FAILED")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        body.contains("failed to return a result") && body.contains("TakeBack"),
+        "{body}"
+    );
+    let mails = world.mails();
+    let told = mails.iter().filter(|mail| mail.subject.contains("ROLLBACK FAILED"));
+    let mut told: Vec<&str> = told.map(|mail| mail.to.as_str()).collect();
+    told.sort_unstable();
+    assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{told:?}");
+}
+
+#[test]
 fn what_served_long_ago_is_cleared_away() {
     let mut world = World::with_parameters(5, &[("KeepPrevious", "1")])
         .unwrap()

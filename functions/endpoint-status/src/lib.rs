@@ -2,8 +2,9 @@
 //!
 //! Tells when an update is being rolled back, or when the endpoint is in a state that only a person can mend. Keeps what would be
 //! forgotten: why SageMaker rolls an update back, which the endpoint itself loses with the next one, and what an alarm saw. When an
-//! alarm fires within the guard time after a deployment, it starts the rollback pipeline. SageMaker's events may be lost: a sweep looks
-//! at the endpoint and at its alarms. What people were told is noted on the endpoint, so that each trouble is told once.
+//! alarm fires within the guard time after a deployment, it starts the rollback pipeline; tells of a rollback that has failed and could
+//! not tell so itself. Events may be lost: a sweep looks at the endpoint, at its alarms and at the newest rollback. What people were told
+//! is noted on the endpoint, so that each trouble is told once.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use signalbox_aws::error::ErrorKind;
 use signalbox_aws::log;
 use signalbox_aws::notices::{Publish, Sns};
 use signalbox_aws::registry::{ReadPackages, Registry, WritePackages};
-use signalbox_aws::releases::{Releases, StartRollbacks};
+use signalbox_aws::releases::{FailedRollback, ReadRollbacks, Releases, StartRollbacks};
 use signalbox_aws::runtime::Function;
 use signalbox_model::alarm::Firing;
 use signalbox_model::endpoint::{Endpoint, Status};
@@ -30,6 +31,9 @@ use signalbox_model::notice::Notice;
 use signalbox_model::package::{key, metadata_value, of_release};
 use signalbox_model::undo::alarm_fired;
 use signalbox_model::watch::{self, Reaction, Served};
+
+/// A rollback that failed longer ago is no news.
+const NEWS: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the template sets.
 #[derive(Debug, Clone)]
@@ -100,7 +104,7 @@ pub struct Ports<'a, R, E, A, B, N> {
     pub endpoints: &'a E,
     /// See which alarms fire.
     pub alarms: &'a A,
-    /// Start rollbacks.
+    /// Start rollbacks, and see how they end.
     pub rollbacks: &'a B,
     /// Tell people.
     pub notices: &'a N,
@@ -112,6 +116,12 @@ struct EndpointChanged {
     endpoint_status: String,
     endpoint_config_name: Option<String>,
     failure_reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExecutionChanged {
+    pipeline: String,
+    state: String,
 }
 
 /// Handles one event.
@@ -127,7 +137,7 @@ where
     R: ReadPackages + WritePackages,
     E: ReadEndpoints + ReadConfigs + ReadTags + WriteTags,
     A: ReadFiring,
-    B: StartRollbacks,
+    B: StartRollbacks + ReadRollbacks,
     N: Publish,
 {
     let event = Event::parse(event)?;
@@ -151,9 +161,17 @@ where
                 None => tracing::info!(alarm = firing.alarm, "an alarm without an endpoint"),
             }
         }
+        ("aws.codepipeline", "CodePipeline Pipeline Execution State Change") => {
+            let changed: ExecutionChanged = event.detail()?;
+            let failed = changed.pipeline == settings.rollback_pipeline && changed.state == "FAILED";
+            if failed && ports.endpoints.endpoint(name).await?.is_some() {
+                rollback_failed(settings, ports, event.time).await?;
+            }
+        }
         ("signalbox", "Sweep") => {
             if let Some(endpoint) = ports.endpoints.endpoint(name).await? {
                 sweep(settings, ports, &endpoint, event.time).await?;
+                rollback_failed(settings, ports, event.time).await?;
             }
         }
         _ => return Err(event.unknown().into()),
@@ -172,7 +190,7 @@ where
     R: ReadPackages + WritePackages,
     E: ReadConfigs + ReadTags + WriteTags,
     A: ReadFiring,
-    B: StartRollbacks,
+    B: StartRollbacks + ReadRollbacks,
     N: Publish,
 {
     if let Some(trouble) = trouble_of(endpoint.status.as_str()) {
@@ -394,6 +412,44 @@ where
         Reaction::Leave(reason) => tracing::info!(alarm = name, reason, "nothing to do"),
     }
     Ok(())
+}
+
+/// Tells of the newest rollback where it has failed and that was not told: the function that does it died, or could not be run, or was
+/// refused what it asked for. `now` is when the event was sent.
+async fn rollback_failed<R, E, A, B, N>(
+    settings: &Settings,
+    ports: &Ports<'_, R, E, A, B, N>,
+    now: Option<Timestamp>,
+) -> Result<(), anyhow::Error>
+where
+    E: ReadTags + WriteTags,
+    B: ReadRollbacks,
+    N: Publish,
+{
+    let failed = ports.rollbacks.failed_rollback(&settings.rollback_pipeline).await?;
+    let is_news = |failed: &FailedRollback| now.is_none_or(|now| now.duration_since(failed.at) < NEWS);
+    let Some(FailedRollback { rollback, reason, .. }) = failed.filter(is_news) else {
+        return Ok(());
+    };
+    let told = Told::new(tag::TOLD_ROLLBACK, rollback.as_str());
+    if was_told(settings, ports, &told).await? {
+        return Ok(());
+    }
+    let model = &settings.model;
+    let what_to_do = format!(
+        "See what serves. Where the reason does not say what was wrong, look at the log of {model}-update-endpoint; then retry the stage \
+         TakeBack of {} in CodePipeline.",
+        settings.rollback_pipeline
+    );
+    let url = settings.group.version(1).endpoint_console_url(model.as_str());
+    tracing::error!(%rollback, reason, "a rollback failed and nobody was told");
+    tell(
+        settings,
+        ports,
+        &told,
+        &mail::rollback_failed(model, &reason, &what_to_do, &url),
+    )
+    .await
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ const IN_SERVICE: &str = include_str!("../../../events/endpoint-status-in-servic
 const SWEEP: &str = include_str!("../../../events/endpoint-status-sweep.json");
 const ALARM: &str = include_str!("../../../events/endpoint-status-alarm.json");
 
+const ROLLBACK_FAILED: &str = include_str!("../../../events/endpoint-status-rollback-failed.json");
+
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
 /// The configurations of version 7 and of the one that it replaced.
 const NEW: &str = "churn-v7-01234567";
@@ -133,7 +135,11 @@ impl World {
         self.handle_with(&self.releases, event).await
     }
 
-    async fn handle_with(&self, rollbacks: &impl StartRollbacks, event: &str) -> Result<Value, anyhow::Error> {
+    async fn handle_with(
+        &self,
+        rollbacks: &(impl StartRollbacks + ReadRollbacks),
+        event: &str,
+    ) -> Result<Value, anyhow::Error> {
         let ports = Ports {
             registry: &self.packages,
             endpoints: &self.endpoint,
@@ -329,6 +335,73 @@ async fn an_alarm_whose_event_was_lost_is_seen_by_the_sweep() {
     fire(&deploying, "churn-5xx");
     deploying.handle(SWEEP).await.unwrap();
     assert!(deploying.is_untouched());
+}
+
+#[tokio::test]
+async fn a_rollback_that_failed_untold_is_told_once_by_its_event_or_by_the_sweep() {
+    let rollback: ReleaseId = "89abcdef-0123-4567-89ab-cdef01234567".parse().unwrap();
+    let failed = |at: &str| FailedRollback {
+        rollback: rollback.clone(),
+        at: at.parse().unwrap(),
+        reason: "the function failed to return a result".into(),
+    };
+    let endpoint = settings().group.endpoint_arn("churn");
+    for events in [
+        [ROLLBACK_FAILED, ROLLBACK_FAILED, SWEEP],
+        [SWEEP, SWEEP, ROLLBACK_FAILED],
+    ] {
+        let world = World::new();
+        world.releases.fail_rollback(failed("2026-03-01T11:55:00Z"));
+        for event in events {
+            world.handle(event).await.unwrap();
+        }
+        let notices = world.notices();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        let words = [
+            "ROLLBACK FAILED",
+            "failed to return a result",
+            "churn-update-endpoint",
+            "TakeBack",
+            "churn-rollback",
+        ];
+        contains(&notices[0], &words);
+        let tags = world.endpoint.tags(&endpoint).await.unwrap();
+        assert_eq!(tags[tag::TOLD_ROLLBACK], rollback.as_str());
+    }
+
+    // What the rollback itself told, what is no news, another pipeline's, or another state's.
+    let told = World::new();
+    told.releases.fail_rollback(failed("2026-03-01T11:55:00Z"));
+    told.endpoint
+        .tag(&endpoint, tag::TOLD_ROLLBACK, rollback.as_str())
+        .await
+        .unwrap();
+    let old = World::new();
+    old.releases.fail_rollback(failed("2026-02-28T12:00:00Z"));
+    for world in [told, old] {
+        world.handle(SWEEP).await.unwrap();
+        assert!(world.is_untouched());
+    }
+    let other = World::new();
+    other.releases.fail_rollback(failed("2026-03-01T14:09:00Z"));
+    for event in [
+        ROLLBACK_FAILED.replace("\"churn-rollback\"", "\"churn-train\""),
+        ROLLBACK_FAILED.replace("FAILED", "SUCCEEDED"),
+    ] {
+        other.handle(&event).await.unwrap();
+        assert!(other.is_untouched());
+    }
+
+    // Without an endpoint nothing serves that should not, and nothing can be noted.
+    let nothing = World {
+        endpoint: OneEndpoint::default(),
+        ..World::new()
+    };
+    nothing.releases.fail_rollback(failed("2026-03-01T11:55:00Z"));
+    for event in [ROLLBACK_FAILED, SWEEP] {
+        nothing.handle(event).await.unwrap();
+        assert!(nothing.is_untouched());
+    }
 }
 
 #[tokio::test]
@@ -640,8 +713,20 @@ async fn a_version_that_the_registry_has_lost_is_no_trouble() {
     assert_eq!(world.releases.rolled_back().len(), 1);
 }
 
-/// A pipeline that can't be started.
+/// A pipeline that can't be started or looked at.
 struct Refusing(ErrorKind);
+
+impl ReadRollbacks for Refusing {
+    async fn failed_rollback(&self, _: &str) -> Result<Option<FailedRollback>, AwsError> {
+        let words = "the service's words";
+        Err(AwsError::new(
+            "codepipeline:ListActionExecutions",
+            self.0,
+            "Code",
+            words,
+        ))
+    }
+}
 
 impl StartRollbacks for Refusing {
     async fn roll_back(&self, _: &str, _: u32, _: &ReleaseId, _: &str) -> Result<ReleaseId, AwsError> {
@@ -655,11 +740,15 @@ impl StartRollbacks for Refusing {
 }
 
 #[tokio::test]
-async fn a_rollback_that_cannot_be_started_is_tried_again() {
+async fn a_rollback_that_cannot_be_started_or_seen_is_tried_again() {
     for kind in [ErrorKind::Transient, ErrorKind::Conflict, ErrorKind::Denied] {
         let world = World::new();
         let error = world.handle_with(&Refusing(kind), ALARM).await.unwrap_err().to_string();
         contains(&error, &["codepipeline:StartPipelineExecution", "the service's words"]);
+        for event in [SWEEP, ROLLBACK_FAILED] {
+            let error = world.handle_with(&Refusing(kind), event).await.unwrap_err().to_string();
+            contains(&error, &["codepipeline:ListActionExecutions", "the service's words"]);
+        }
         assert!(world.is_untouched(), "{kind:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use signalbox_aws::alarms::ReadAlarms;
 use signalbox_aws::clock::Clock;
-use signalbox_aws::configurations::{MakeConfigs, NewConfig, ReadConfigs, ReadTags, tag};
+use signalbox_aws::configurations::{MakeConfigs, NewConfig, ReadConfigs, ReadTags, WriteTags, tag};
 use signalbox_aws::counts::{Count, RELEASES, ROLLBACKS};
 use signalbox_aws::endpoints::{ReadEndpoints, UpdateEndpoints};
 use signalbox_aws::error::{AwsError, ErrorKind};
@@ -463,7 +463,7 @@ async fn mark<T: Tools>(
 }
 
 async fn fail<T: Tools>(work: &Work<'_, T>, reason: &str, what_to_do: &str) -> Result<Answer, Failure> {
-    let Work { settings, .. } = work;
+    let Work { settings, tools, .. } = work;
     let endpoint_url = settings.group.version(1).endpoint_console_url(settings.model.as_str());
     work.tell(&mail::rollback_failed(
         &settings.model,
@@ -472,5 +472,14 @@ async fn fail<T: Tools>(work: &Work<'_, T>, reason: &str, what_to_do: &str) -> R
         &endpoint_url,
     ))
     .await?;
+    // A failure that has no such mark is told by endpoint-status.
+    let endpoint = settings.group.endpoint_arn(settings.model.as_str());
+    let marked = tools
+        .endpoints()
+        .tag(&endpoint, tag::TOLD_ROLLBACK, work.id.as_str())
+        .await;
+    if let Err(error) = marked {
+        tracing::warn!(%error, "told, and will be told again");
+    }
     Err(Failure::failed(format!("{reason}. {what_to_do}")))
 }

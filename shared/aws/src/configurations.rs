@@ -33,6 +33,8 @@ pub mod tag {
     pub const TOLD_STATE: &str = "signalbox:told-state";
     /// On the endpoint: the alarm that people were told of last.
     pub const TOLD_ALARM: &str = "signalbox:told-alarm";
+    /// On the endpoint: the rollback whose failure people were told of last.
+    pub const TOLD_ROLLBACK: &str = "signalbox:told-rollback";
 }
 
 /// A configuration that is there: what decisions need of it, and, where it comes from SageMaker, all else, so that it can be taken

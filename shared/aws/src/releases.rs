@@ -52,6 +52,26 @@ pub trait StartRollbacks: Send + Sync {
     ) -> impl Future<Output = Result<ReleaseId, AwsError>> + Send;
 }
 
+/// Lets one see whether rollbacks fail.
+pub trait ReadRollbacks: Send + Sync {
+    /// The newest rollback, where it has failed. A person's stop is no failure.
+    ///
+    /// # Errors
+    /// Whatever CodePipeline says.
+    fn failed_rollback(&self, pipeline: &str) -> impl Future<Output = Result<Option<FailedRollback>, AwsError>> + Send;
+}
+
+/// A rollback that has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRollback {
+    /// The rollback.
+    pub rollback: ReleaseId,
+    /// When it failed.
+    pub at: Timestamp,
+    /// What CodePipeline says of it.
+    pub reason: String,
+}
+
 /// An approval that waits, with its token. A secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -196,6 +216,9 @@ impl Releases {
     }
 }
 
+/// The longest page of actions.
+const ACTIONS_MAX: i32 = 100;
+
 /// The longest summary of an approval, in characters.
 const SUMMARY_CHARS_MAX: usize = 512;
 
@@ -233,6 +256,20 @@ impl StartRollbacks for Releases {
         ];
         self.start_with(pipeline, &ModelPackageArn::rollback_token(deployed), variables)
             .await
+    }
+}
+
+impl ReadRollbacks for Releases {
+    async fn failed_rollback(&self, pipeline: &str) -> Result<Option<FailedRollback>, AwsError> {
+        let newest = self.actions(pipeline, None, 1).await?;
+        let failed = newest.first().and_then(|action| {
+            Some(FailedRollback {
+                reason: failure(action)?,
+                rollback: action.pipeline_execution_id()?.parse().ok()?,
+                at: timestamp(action.last_update_time()?)?,
+            })
+        });
+        Ok(failed)
     }
 }
 
@@ -367,12 +404,12 @@ impl ReadReleases for Releases {
         let filter = ActionExecutionFilter::builder()
             .pipeline_execution_id(release.as_str())
             .build();
-        let actions = self.actions(pipeline, Some(filter)).await?;
+        let actions = self.actions(pipeline, Some(filter), ACTIONS_MAX).await?;
         Ok(actions.iter().find_map(seen).map(|(_, seen)| seen))
     }
 
     async fn recent_approvals(&self, pipeline: &str) -> Result<Vec<Recent>, AwsError> {
-        let actions = self.actions(pipeline, None).await?;
+        let actions = self.actions(pipeline, None, ACTIONS_MAX).await?;
         let recent = actions.iter().filter_map(seen).map(|(release, approval)| {
             // Newest first: a deployment that was retried is what it is now.
             let mine = |action: &&ActionExecutionDetail| action.pipeline_execution_id() == Some(release.as_str());
@@ -392,14 +429,15 @@ impl ReadReleases for Releases {
 }
 
 impl Releases {
-    /// The hundred newest actions, newest first.
+    /// The newest actions, a hundred at most, newest first.
     async fn actions(
         &self,
         pipeline: &str,
         filter: Option<ActionExecutionFilter>,
+        at_most: i32,
     ) -> Result<Vec<ActionExecutionDetail>, AwsError> {
         let request = self.0.list_action_executions().pipeline_name(pipeline);
-        let answer = request.set_filter(filter).max_results(100).send().await;
+        let answer = request.set_filter(filter).max_results(at_most).send().await;
         let answer = answer.map_err(|error| AwsError::of("codepipeline:ListActionExecutions", &error))?;
         Ok(answer.action_execution_details.unwrap_or_default())
     }

@@ -213,6 +213,26 @@ pub(crate) const STORIES: &[Story] = &[
         },
     },
     Story {
+        name: "a rollback with nothing to go back to is told, and told once",
+        parameters: &[],
+        tell: |world| {
+            release(world, 0.90, 1)?;
+            let input = json!({"name": format!("{}-rollback", world.model()),
+                "variables": [{"name": "Undoes", "value": "serving"}]});
+            world.call(Service::CodePipeline, "StartPipelineExecution", &input)?;
+            world.run_for(SignedDuration::from_mins(40))?;
+            let mails = world.mails();
+            let told = mails.iter().filter(|mail| mail.subject.contains("ROLLBACK FAILED"));
+            let mut told: Vec<&str> = told.map(|mail| mail.to.as_str()).collect();
+            told.sort_unstable();
+            ensure!(
+                !told.is_empty() && told.windows(2).all(|pair| pair[0] != pair[1]),
+                "told {told:?}"
+            );
+            Ok(())
+        },
+    },
+    Story {
         name: "an alarm while the old fleet is taken down has the version taken back at the end",
         parameters: &[("RolloutStrategy", "blue-green")],
         tell: |world| {

@@ -10,8 +10,8 @@ use signalbox_model::settle::{ActionStatus, Seen};
 use super::{lock, pause};
 use crate::error::{AwsError, ErrorKind};
 use crate::releases::{
-    AnswerApprovals, ReadApprovals, ReadExecutions, ReadReleases, ReadUndecided, Recent, Standing, StartReleases,
-    StartRollbacks, Waiting,
+    AnswerApprovals, FailedRollback, ReadApprovals, ReadExecutions, ReadReleases, ReadRollbacks, ReadUndecided, Recent,
+    Standing, StartReleases, StartRollbacks, Waiting,
 };
 
 /// Twin of [`Releases`](crate::releases::Releases).
@@ -31,6 +31,7 @@ struct State {
     over: BTreeSet<ReleaseId>,
     /// Why deployments have failed.
     failures: BTreeMap<ReleaseId, String>,
+    failed_rollback: Option<FailedRollback>,
 }
 
 impl ReleaseTrain {
@@ -58,6 +59,11 @@ impl ReleaseTrain {
     /// Has the deployment of a release fail, as CodePipeline does that got no answer.
     pub fn fail_deployment(&self, release: &ReleaseId, reason: &str) {
         lock(&self.0).failures.insert(release.clone(), reason.to_owned());
+    }
+
+    /// Has the newest rollback be one that has failed.
+    pub fn fail_rollback(&self, failed: FailedRollback) {
+        lock(&self.0).failed_rollback = Some(failed);
     }
 
     /// Ends the wait of whatever waits, as CodePipeline does when its time is over.
@@ -126,6 +132,13 @@ impl StartRollbacks for ReleaseTrain {
             state.rolled_back.push((version, reason.to_owned()));
         }
         Ok(deployed.clone())
+    }
+}
+
+impl ReadRollbacks for ReleaseTrain {
+    async fn failed_rollback(&self, _pipeline: &str) -> Result<Option<FailedRollback>, AwsError> {
+        pause().await;
+        Ok(lock(&self.0).failed_rollback.clone())
     }
 }
 
