@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use local::cloud::effect::Invoke;
 use tests::pacing::{Answer, Arrival, Call, Director, Fate, Kill, Outside, RunId, Seen, may_lag};
 
@@ -41,11 +41,13 @@ pub enum Fault {
     KilledAfter,
     /// Reads show for some seconds what was there before a change.
     Stale,
+    /// All through the run metrics reach CloudWatch minutes late, and alarms fire as late.
+    LateMetrics,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lost,
         Self::Doubled,
         Self::Delayed,
@@ -58,6 +60,7 @@ impl Fault {
         Self::KilledBefore,
         Self::KilledAfter,
         Self::Stale,
+        Self::LateMetrics,
     ];
 
     /// Its name on the command line and in schedules.
@@ -76,12 +79,18 @@ impl Fault {
             Self::KilledBefore => "killed-before",
             Self::KilledAfter => "killed-after",
             Self::Stale => "stale",
+            Self::LateMetrics => "late-metrics",
         }
     }
 
-    /// Whether it befalls events, not calls.
+    /// Whether it befalls events.
     fn is_of_events(self) -> bool {
         matches!(self, Self::Lost | Self::Doubled | Self::Delayed)
+    }
+
+    /// Whether it befalls calls.
+    fn is_of_calls(self) -> bool {
+        !self.is_of_events() && self != Self::LateMetrics
     }
 
     /// The fault of that name.
@@ -199,7 +208,7 @@ fn befall(fate: &mut Fate, fault: Fault, long: Duration) {
         Fault::KilledBefore => fate.kill = Some(Kill::Before),
         Fault::KilledAfter => fate.kill = Some(Kill::After),
         Fault::Stale => fate.lag = Some(long),
-        Fault::Lost | Fault::Doubled | Fault::Delayed => {}
+        Fault::Lost | Fault::Doubled | Fault::Delayed | Fault::LateMetrics => {}
     }
 }
 
@@ -276,6 +285,23 @@ impl Faults {
             ..Script::default()
         });
         faults
+    }
+
+    /// How late metrics reach CloudWatch in this run.
+    #[must_use]
+    pub fn metrics_delay(&self) -> SignedDuration {
+        let mut state = self.state();
+        let state = &mut *state;
+        let fault = Fault::LateMetrics;
+        let minutes = state.schedule.dice("metrics").between(1, 4);
+        let name = format!("{fault}: by {minutes} min");
+        if !state.rates.iter().any(|(other, _)| *other == fault) || !state.schedule.has(&name) {
+            return SignedDuration::ZERO;
+        }
+        state.tally.names.push(name);
+        let point = ("CloudWatch".to_owned(), "metrics".to_owned(), fault);
+        *state.tally.points.entry(point).or_default() += 1;
+        SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(1))
     }
 
     /// What they know.
@@ -394,10 +420,11 @@ impl Director for Faults {
         match state.fault(&mut dice, function, kind, number, can) {
             Some(Fault::Lost) => Vec::new(),
             Some(Fault::Doubled) => {
-                let apart = if dice.chance(0.5) {
-                    dice.between(0, 2_000)
-                } else {
-                    dice.between(0, 600_000)
+                // Mostly at once; but Lambda keeps an event for hours where its function is throttled.
+                let apart = match dice.share() {
+                    share if share < 0.5 => dice.between(0, 2_000),
+                    share if share < 0.9 => dice.between(0, 600_000),
+                    _ => dice.between(0, 14_400_000),
                 };
                 let second = Arrival {
                     after: start + MILLISECOND * u32::try_from(apart).unwrap_or(0),
@@ -433,7 +460,7 @@ impl Director for Faults {
         let long = Duration::from_secs(dice.between(1, 15));
         // What changes nothing leaves nothing to lag behind.
         let changes = !may_lag(operation) && operation != "s3 GET";
-        let can = |fault: Fault| !fault.is_of_events() && (fault != Fault::Stale || changes);
+        let can = |fault: Fault| fault.is_of_calls() && (fault != Fault::Stale || changes);
         if let Some(fault) = state.fault(&mut dice, function, operation, number, can) {
             befall(&mut fate, fault, long);
         }

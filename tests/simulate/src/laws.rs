@@ -24,8 +24,11 @@ const AT_ONCE: SignedDuration = SignedDuration::from_mins(1);
 /// A version is champion when its release has seen that it serves, which is at its next look.
 const MARKED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// An alarm has fired so long after the failures began.
-const ALARMED_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// An alarm has fired so long after the failures began, however late metrics are.
+const ALARMED_AFTER: SignedDuration = SignedDuration::from_mins(8);
+
+/// A call that was on its way when its release ended has come by then.
+const ARRIVED_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// A sweep has looked so long after an alarm fired whose event was lost.
 const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(30);
@@ -46,7 +49,7 @@ impl fmt::Display for Violation {
 }
 
 /// The laws and their names.
-pub const LAWS: [(&str, &str); 13] = [
+pub const LAWS: [(&str, &str); 14] = [
     (
         "1 approved",
         "traffic goes only to what somebody approved, or to what served before",
@@ -65,6 +68,7 @@ pub const LAWS: [(&str, &str); 13] = [
     ("4 waits", "an update that finds the endpoint busy waits"),
     ("5 last good", "after an alarm the last good version serves"),
     ("6 once", "a push is trained once"),
+    ("6 over", "a release that has ended begins no update"),
     (
         "6 calm",
         "where nothing went wrong, nothing is told twice and no event is dead",
@@ -180,7 +184,10 @@ impl Laws {
                 "package-approval" => self.approval(people, happening)?,
                 "action-failed" => waits(happening)?,
                 "endpoint-status" => self.endpoint(happening),
-                "deployment-phase" => self.tried.extend(version_of(text(&happening.data, "config"))),
+                "deployment-phase" => {
+                    self.tried.extend(version_of(text(&happening.data, "config")));
+                    begun_in_time(world, happening)?;
+                }
                 "alarm" => self.alarmed |= text(&happening.data, "state") == "ALARM",
                 "execution-status" => self.trained(world, happening)?,
                 _ => {}
@@ -426,6 +433,7 @@ impl Laws {
         }
         self.serves_the_last_good(world, &deployed)?;
         self.trainings_told(world)?;
+        rollback_told(world)?;
         if calm {
             nothing_twice(world)?;
         }
@@ -503,6 +511,28 @@ impl Laws {
     }
 }
 
+/// Where the newest rollback has failed, whatever the reason, somebody was told.
+fn rollback_told(world: &World) -> Result<(), Violation> {
+    let all = executions(world, "rollback");
+    let Some(newest) = all.first().filter(|execution| text(execution, "status") == "Failed") else {
+        return Ok(());
+    };
+    let started = newest.get("startTime").and_then(Value::as_f64).unwrap_or_default();
+    let cloud = world.cloud();
+    let told = cloud.inbox().iter().any(|mail| {
+        mail.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64() >= started
+            && mail.subject.contains("ROLLBACK FAILED")
+    });
+    if told || world.endpoint().is_err() {
+        return Ok(());
+    }
+    let id = text(newest, "pipelineExecutionId");
+    Err(broken(
+        "2 told",
+        format!("the rollback {id} failed, and nobody was told"),
+    ))
+}
+
 /// The commit whose push started a training.
 fn pushed(world: &World, execution: &str) -> Option<String> {
     let input = json!({"PipelineExecutionArn": execution});
@@ -511,6 +541,37 @@ fn pushed(world: &World, execution: &str) -> Option<String> {
         .ok()?;
     let lineage: Value = serde_json::from_str(text(&shown, "PipelineExecutionDescription")).ok()?;
     (text(&lineage, "trigger") == "push").then(|| text(&lineage, "commit").to_owned())
+}
+
+/// An update begins: the release or the rollback whose it is must not have ended before, however late its job was delivered.
+fn begun_in_time(world: &World, happening: &Happening) -> Result<(), Violation> {
+    let share = happening.data.get("share").and_then(Value::as_f64);
+    if text(&happening.data, "phase") != "Creating" || share != Some(0.0) {
+        return Ok(());
+    }
+    let config = text(&happening.data, "config");
+    let Some((_, short)) = config.rsplit_once('-').filter(|_| version_of(config).is_some()) else {
+        return Ok(());
+    };
+    let releases = ["release", "rollback"].map(|pipeline| executions(world, pipeline));
+    let its = |execution: &&Value| text(execution, "pipelineExecutionId").starts_with(short);
+    let Some(release) = releases.iter().flatten().find(its) else {
+        return Err(broken("6 over", format!("{config} is no release's")));
+    };
+    let (id, status) = (text(release, "pipelineExecutionId"), text(release, "status"));
+    let ended = release
+        .get("lastUpdateTime")
+        .and_then(Value::as_f64)
+        .unwrap_or_default();
+    let now = happening.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    if !matches!(status, "InProgress" | "Stopping") && ended + ARRIVED_AFTER.as_secs_f64() < now {
+        let message = format!(
+            "{config} is asked for {:.0} s after {id} has ended: {status}",
+            now - ended
+        );
+        return Err(broken("6 over", message));
+    }
+    Ok(())
 }
 
 /// An update that found the endpoint busy must not fail for it.

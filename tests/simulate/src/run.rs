@@ -182,6 +182,8 @@ impl Run<'_> {
             world = world.logging();
         }
         world.direct(Box::new(self.faults.clone()))?;
+        let delay = self.faults.metrics_delay();
+        world.cloud().delay_metrics(delay);
         let begin = world.cloud().now();
         self.write(begin, || format!("the stack: {parameters:?}"));
         for Planned { name, after, act } in planned {

@@ -31,6 +31,16 @@ pub(crate) struct State {
     /// The alarms that look at a metric.
     watching: BTreeMap<MetricKey, Vec<String>>,
     dashboards: BTreeMap<String, dashboard::Dashboard>,
+    /// How long a value is on its way until an alarm can look at it.
+    delay: SignedDuration,
+}
+
+impl Cloud {
+    /// From now on a value reaches CloudWatch so long after it was measured: alarms become what they become that much later. Metrics
+    /// come late on AWS, and how late is not promised.
+    pub fn delay_metrics(&mut self, by: SignedDuration) {
+        self.cloudwatch.delay = by;
+    }
 }
 
 /// The values of one minute that came with the same unit.
@@ -296,7 +306,7 @@ pub(crate) fn alarm_state(cloud: &Cloud, name: &str) -> Option<String> {
 
 /// Sets the timer for the end of the alarm's period, unless one is set.
 fn tick(cloud: &mut Cloud, name: &str) {
-    let now = cloud.now();
+    let (now, delay) = (cloud.now(), cloud.cloudwatch.delay);
     let Some(alarm) = cloud.cloudwatch.alarms.get_mut(name) else {
         return;
     };
@@ -305,7 +315,8 @@ fn tick(cloud: &mut Cloud, name: &str) {
     }
     alarm.ticking = true;
     let period = alarm.period_seconds;
-    let next = (now.as_second().div_euclid(period) + 1) * period;
+    // Of the period whose values are on their way now.
+    let next = ((now - delay).as_second().div_euclid(period) + 1) * period + delay.as_secs();
     let wait = SignedDuration::from_secs(next - now.as_second());
     cloud.after(wait, super::Timer::CloudWatch(Timer::Evaluate(name.to_owned())));
 }
@@ -395,9 +406,15 @@ struct Point {
     value: Option<f64>,
 }
 
+/// When the last period ended of which all values have come, in seconds since the epoch.
+fn last_end(cloud: &Cloud, alarm: &Alarm) -> i64 {
+    let known = (cloud.now() - cloud.cloudwatch.delay).as_second();
+    known.div_euclid(alarm.period_seconds) * alarm.period_seconds
+}
+
 /// The last periods, newest first.
 fn datapoints(cloud: &Cloud, alarm: &Alarm) -> Vec<Point> {
-    let end = cloud.now().as_second().div_euclid(alarm.period_seconds) * alarm.period_seconds;
+    let end = last_end(cloud, alarm);
     let minutes = cloud.cloudwatch.metrics.get(&alarm.metric);
     let count = i64::try_from(alarm.evaluation_periods).unwrap_or(1);
     (0..count)
@@ -439,7 +456,9 @@ fn evaluate(cloud: &mut Cloud, name: &str) {
     } else {
         "OK"
     };
-    let busy = !is_missing || state == "ALARM";
+    let newest = cloud.cloudwatch.metrics.get(&alarm.metric).and_then(VecDeque::back);
+    let on_its_way = newest.is_some_and(|minute| minute.number * 60 >= last_end(cloud, alarm));
+    let busy = !is_missing || on_its_way || state == "ALARM";
     if state != alarm.state {
         let reason = reason(alarm, &points, state, breaching);
         let data = reason_data(alarm, &points, cloud.now());

@@ -117,6 +117,30 @@ fn statistics() {
 }
 
 #[test]
+fn alarms_fire_as_late_as_their_metrics_come() {
+    for delay in [0, 60, 150] {
+        let mut cloud = deploy(TEMPLATE).unwrap();
+        cloud.delay_metrics(SignedDuration::from_secs(delay));
+        // Values of two minutes, then none: on their way, they are waited for.
+        let minute = cloud.now().as_second().rem_euclid(60);
+        wait(&mut cloud, (60 - minute) * 1000 + 30_000);
+        put(&mut cloud, 0.1);
+        let ok = 30 + delay;
+        wait(&mut cloud, (ok - 1) * 1000);
+        assert_ne!(alarm(&mut cloud, "other-gone")["StateValue"], "OK", "{delay}");
+        wait(&mut cloud, 1000);
+        assert_eq!(alarm(&mut cloud, "other-gone")["StateValue"], "OK", "{delay}");
+        put(&mut cloud, 0.3);
+        // At the end of its minute, and so much later.
+        let fires = 60 - (30 + ok).rem_euclid(60) + delay;
+        wait(&mut cloud, (fires - 1) * 1000);
+        assert_ne!(alarm(&mut cloud, "other-gone")["StateValue"], "ALARM", "{delay}");
+        wait(&mut cloud, 1000);
+        assert_eq!(alarm(&mut cloud, "other-gone")["StateValue"], "ALARM", "{delay}");
+    }
+}
+
+#[test]
 fn a_change_is_told_as_in_the_sample_and_described_to_the_thousandth() {
     let sample = sample();
     let mut cloud = deploy(TEMPLATE).unwrap();
