@@ -101,6 +101,8 @@ pub struct World {
     due_count: u64,
     instances: BTreeMap<EffectId, Instance>,
     url_answers: BTreeMap<EffectId, InvocationOutcome>,
+    /// How often each function handled an event.
+    handled: BTreeMap<String, u64>,
     /// The functions that are running, where there is a director.
     runs: BTreeMap<pacing::RunId, paced::Run>,
     runs_begun: pacing::RunId,
@@ -204,6 +206,7 @@ impl World {
             due_count: 0,
             instances: BTreeMap::new(),
             url_answers: BTreeMap::new(),
+            handled: BTreeMap::new(),
             runs: BTreeMap::new(),
             runs_begun: 0,
             reserved: BTreeMap::new(),
@@ -615,6 +618,7 @@ impl World {
         event: Value,
         request: &str,
     ) -> Result<Option<Result<Value, Failed>>> {
+        *self.handled.entry(function.to_owned()).or_default() += 1;
         let functions = self.inside.functions();
         let handle = || functions.handle(function, version, event, request);
         let handled = match &self.logs {
@@ -654,6 +658,13 @@ impl World {
         self.due_count += 1;
         self.due.push(Reverse((time, self.due_count)));
         self.due_work.insert(self.due_count, due);
+    }
+
+    /// How often each function has handled an event so far; events that were withheld from it are not among them, nor is what happens
+    /// under a director.
+    #[must_use]
+    pub fn handled(&self) -> &BTreeMap<String, u64> {
+        &self.handled
     }
 
     /// The mails so far.
