@@ -1,12 +1,18 @@
 //! What a release costs in calls to AWS: each has a reason, and one more is seen in the snapshot.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on fails"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use jiff::SignedDuration;
+use local::cloud::Service;
 use local::demo::report::{Calls, calls_since, counted_since};
+use serde_json::json;
 use tests::candidate::Candidate;
 use tests::world::{Delivery, World};
 
@@ -287,14 +293,20 @@ fn release(world: &mut World, version: u32) -> Cost {
     world.decide(&link, "approve", "fine").unwrap();
     world.until_outcome(version, "deployed").unwrap();
     world.run_for(SignedDuration::from_mins(10)).unwrap();
-    let calls = calls_since(&calls, world.cloud().calls());
+    since(world, &calls, &handled)
+}
+
+/// What was done since those counts.
+fn since(world: &World, calls: &Calls, handled: &BTreeMap<String, u64>) -> Cost {
     let short = |function: &String| function.trim_start_matches("tumour-").to_owned();
+    let calls = calls_since(calls, world.cloud().calls());
+    let handled = counted_since(handled, world.handled());
     Cost {
         calls: calls
             .iter()
             .map(|(function, calls)| (short(function), calls.clone()))
             .collect(),
-        handled: counted_since(&handled, world.handled())
+        handled: handled
             .iter()
             .map(|(function, count)| (short(function), *count))
             .collect(),
@@ -352,4 +364,86 @@ fn every_call_of_a_release_has_a_reason() {
         writeln!(table, "| {function} invoked | {} |", counts.join(" | ")).unwrap();
     }
     insta::assert_snapshot!(table);
+}
+
+/// Registers so many versions that were rejected, made of version 1.
+fn register(world: &World, count: u32) {
+    let first = world.package(1).unwrap();
+    for _ in 0..count {
+        let input = json!({
+            "ModelPackageGroupName": world.model(),
+            "ModelApprovalStatus": "Rejected",
+            "InferenceSpecification": first["InferenceSpecification"],
+            "ModelMetrics": first["ModelMetrics"],
+            "CustomerMetadataProperties": {"signalbox:outcome": "rejected"},
+        });
+        world.call(Service::SageMaker, "CreateModelPackage", &input).unwrap();
+    }
+}
+
+/// A world in which so many versions were registered and so many trainings ended, and one version serves.
+fn grown(versions: u32, trainings: u32) -> World {
+    let mut world = World::new(3).unwrap().without_traffic();
+    for function in SCHEDULED {
+        world.deliver_scheduled(function, Delivery::Never);
+    }
+    release(&mut world, 1);
+    register(&world, versions);
+    for number in 0..trainings {
+        // Somebody's experiments, none of which is good enough to be registered.
+        let input = json!({
+            "PipelineName": world.model(),
+            "ClientRequestToken": format!("experiment-{number:032}"),
+            "PipelineParameters": [{"Name": "AccuracyThreshold", "Value": "0.99"}],
+        });
+        world
+            .call(Service::SageMaker, "StartPipelineExecution", &input)
+            .unwrap();
+    }
+    // Lambda offers what was throttled for six hours.
+    world.run_for(SignedDuration::from_hours(8)).unwrap();
+    world
+}
+
+#[test]
+fn a_release_costs_the_same_however_many_came_before_it() {
+    let next = |versions, trainings| {
+        let mut world = grown(versions, trainings);
+        let version = versions + 2;
+        release(&mut world, version).calls
+    };
+    let few = next(10, 1);
+    assert_eq!(next(500, 1), few);
+    assert_eq!(next(10, 60), few);
+    // Behind a hundred experiments the last push is out of sight: what has changed since is not asked, and it is trained.
+    let mut many = next(10, 120);
+    let start = many.get_mut("start-training").unwrap();
+    assert_eq!(start.insert("codecommit:GetDifferences".to_owned(), 1), None);
+    assert_eq!(many, few);
+}
+
+/// What a day costs in which nothing happens but the schedules.
+fn idle_day(world: &mut World) -> Cost {
+    for function in SCHEDULED {
+        world.deliver_scheduled(function, Delivery::Once);
+    }
+    // What is seen for the first time is dealt with, and is no idle day's.
+    world.run_for(SignedDuration::from_hours(24)).unwrap();
+    let (calls, handled) = (world.cloud().calls().clone(), world.handled().clone());
+    world.run_for(SignedDuration::from_hours(24)).unwrap();
+    since(world, &calls, &handled)
+}
+
+#[test]
+fn a_day_without_a_release_costs_the_same_however_many_came_before_it() {
+    let few = idle_day(&mut grown(10, 1));
+    let mut table = "| function | invoked | calls |\n|---|---|---|\n".to_owned();
+    for (function, count) in &few.handled {
+        let calls = few.calls.get(function).into_iter().flatten();
+        let calls: Vec<_> = calls.map(|(operation, count)| format!("{operation} {count}")).collect();
+        writeln!(table, "| {function} | {count} | {} |", calls.join(", ")).unwrap();
+    }
+    insta::assert_snapshot!(table);
+    let many = idle_day(&mut grown(500, 120));
+    assert_eq!((many.calls, many.handled), (few.calls, few.handled));
 }
