@@ -60,10 +60,21 @@ impl Faults {
     }
 }
 
+/// A call as it went over the wire.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// What was sent.
+    pub request: http::Request<Bytes>,
+    /// What came back.
+    pub response: http::Response<Bytes>,
+}
+
 /// The HTTP client, time source and sleep of the SDK clients in process.
 #[derive(Debug, Clone)]
 pub struct InProcess {
     cloud: Arc<Mutex<Cloud>>,
+    /// What is called, where that is kept.
+    exchanges: Arc<Mutex<Option<Vec<Exchange>>>>,
     faults: Arc<Mutex<Faults>>,
     functions: Functions,
     /// Where calls take their time.
@@ -76,6 +87,7 @@ impl InProcess {
     pub fn new(cloud: Cloud) -> Self {
         Self {
             cloud: Arc::new(Mutex::new(cloud)),
+            exchanges: Arc::default(),
             faults: Arc::default(),
             functions: Functions::default(),
             pacing: Arc::default(),
@@ -107,8 +119,24 @@ impl InProcess {
         &self.functions
     }
 
+    /// What was called since this was last asked, and from now on is kept.
+    pub(crate) fn take_exchanges(&self) -> Vec<Exchange> {
+        let mut kept = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.replace(Vec::new()).unwrap_or_default()
+    }
+
     fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        answered(self.ask(in_memory(request)?))
+        let request = in_memory(request)?;
+        let kept = || self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept().as_ref().map(Vec::len);
+        let response = self.ask(request.clone());
+        if let (Some(before), Some(kept)) = (before, &mut *kept()) {
+            // What a function called that this call has run is not this function's.
+            kept.truncate(before);
+            let response = response.clone();
+            kept.push(Exchange { request, response });
+        }
+        answered(response)
     }
 
     fn ask(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {

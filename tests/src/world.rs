@@ -23,7 +23,7 @@ use signalbox_aws::runtime;
 use signalbox_model::trial;
 
 use crate::candidate::Candidate;
-use crate::connector::InProcess;
+use crate::connector::{Exchange, InProcess};
 use crate::functions::{self, Failed};
 use crate::pacing::{self, Outside};
 
@@ -93,6 +93,20 @@ pub struct Logged {
     pub line: String,
 }
 
+/// When a world begins.
+const BEGINS: &str = "2026-03-02T09:00:00Z";
+
+/// An event that a function has handled, and what it called for it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The function's name.
+    pub function: String,
+    /// The event.
+    pub event: Value,
+    /// The calls, in order.
+    pub exchanges: Vec<Exchange>,
+}
+
 /// A stack with the real functions in it.
 pub struct World {
     inside: InProcess,
@@ -103,6 +117,8 @@ pub struct World {
     url_answers: BTreeMap<EffectId, InvocationOutcome>,
     /// How often each function handled an event.
     handled: BTreeMap<String, u64>,
+    /// The events that were handled and what was called for each, where that is kept.
+    recorded: Option<Vec<Recorded>>,
     /// The functions that are running, where there is a director.
     runs: BTreeMap<pacing::RunId, paced::Run>,
     runs_begun: pacing::RunId,
@@ -166,6 +182,14 @@ impl World {
     /// # Errors
     /// Where the template can't be deployed or a function's configuration is wrong.
     pub fn deploy(seed: u64, others: &[(&str, &str)], without: Option<&GrantId>) -> Result<Self> {
+        Self::deploy_at(BEGINS, seed, others, without)
+    }
+
+    /// The same at another time than the usual.
+    ///
+    /// # Errors
+    /// Where the time is none, the template can't be deployed or a function's configuration is wrong.
+    pub fn deploy_at(begins: &str, seed: u64, others: &[(&str, &str)], without: Option<&GrantId>) -> Result<Self> {
         let target = Target {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
@@ -184,7 +208,7 @@ impl World {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let stack = stack(&parameters, &target)?;
-        let now: Timestamp = "2026-03-02T09:00:00Z".parse()?;
+        let now: Timestamp = begins.parse()?;
         let begins = parameters.get("InitialCode").is_some_and(|code| code == "sample");
         let code = if begins {
             let candidate = Candidate::of_accuracy(0.90).beside("data/part-0001.csv", "label,x\n1,2\n");
@@ -207,6 +231,7 @@ impl World {
             instances: BTreeMap::new(),
             url_answers: BTreeMap::new(),
             handled: BTreeMap::new(),
+            recorded: None,
             runs: BTreeMap::new(),
             runs_begun: 0,
             reserved: BTreeMap::new(),
@@ -619,6 +644,10 @@ impl World {
         request: &str,
     ) -> Result<Option<Result<Value, Failed>>> {
         *self.handled.entry(function.to_owned()).or_default() += 1;
+        let recorded = self.recorded.is_some().then(|| {
+            self.inside.take_exchanges();
+            event.clone()
+        });
         let functions = self.inside.functions();
         let handle = || functions.handle(function, version, event, request);
         let handled = match &self.logs {
@@ -626,6 +655,13 @@ impl World {
             None => handle(),
         }?;
         self.read_lines(function);
+        if let (Some(event), Some(kept)) = (recorded, &mut self.recorded) {
+            kept.push(Recorded {
+                function: function.to_owned(),
+                event,
+                exchanges: self.inside.take_exchanges(),
+            });
+        }
         Ok(handled)
     }
 
@@ -658,6 +694,17 @@ impl World {
         self.due_count += 1;
         self.due.push(Reverse((time, self.due_count)));
         self.due_work.insert(self.due_count, due);
+    }
+
+    /// From now on the events that functions handle are kept, with what is called for each. Not under a director, whose functions run
+    /// side by side.
+    pub fn record(&mut self) {
+        self.recorded = Some(Vec::new());
+    }
+
+    /// What was kept since this was last asked.
+    pub fn take_recorded(&mut self) -> Vec<Recorded> {
+        self.recorded.replace(Vec::new()).unwrap_or_default()
     }
 
     /// How often each function has handled an event so far; events that were withheld from it are not among them, nor is what happens
