@@ -43,11 +43,13 @@ pub enum Fault {
     Stale,
     /// All through the run metrics reach CloudWatch minutes late, and alarms fire as late.
     LateMetrics,
+    /// For a while one function can't run: whatever it begins ends before its first call.
+    Down,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Lost,
         Self::Doubled,
         Self::Delayed,
@@ -61,6 +63,7 @@ impl Fault {
         Self::KilledAfter,
         Self::Stale,
         Self::LateMetrics,
+        Self::Down,
     ];
 
     /// Its name on the command line and in schedules.
@@ -80,6 +83,7 @@ impl Fault {
             Self::KilledAfter => "killed-after",
             Self::Stale => "stale",
             Self::LateMetrics => "late-metrics",
+            Self::Down => "down",
         }
     }
 
@@ -90,7 +94,7 @@ impl Fault {
 
     /// Whether it befalls calls.
     fn is_of_calls(self) -> bool {
-        !self.is_of_events() && self != Self::LateMetrics
+        !self.is_of_events() && !matches!(self, Self::LateMetrics | Self::Down)
     }
 
     /// The fault of that name.
@@ -208,7 +212,7 @@ fn befall(fate: &mut Fate, fault: Fault, long: Duration) {
         Fault::KilledBefore => fate.kill = Some(Kill::Before),
         Fault::KilledAfter => fate.kill = Some(Kill::After),
         Fault::Stale => fate.lag = Some(long),
-        Fault::Lost | Fault::Doubled | Fault::Delayed | Fault::LateMetrics => {}
+        Fault::Lost | Fault::Doubled | Fault::Delayed | Fault::LateMetrics | Fault::Down => {}
     }
 }
 
@@ -229,6 +233,8 @@ pub struct State {
     rates: Vec<(Fault, f64)>,
     /// Whether faults happen at all now.
     pub on: bool,
+    /// The function that can't run, and from when to when.
+    outage: Option<(&'static str, Timestamp, Timestamp)>,
     /// How often each function was sent an event, and each call was made.
     counts: BTreeMap<String, u64>,
     /// What came of it.
@@ -267,6 +273,7 @@ impl Faults {
             schedule: schedule.clone(),
             rates,
             on: true,
+            outage: None,
             counts: BTreeMap::new(),
             tally: Tally::default(),
             script: None,
@@ -291,17 +298,26 @@ impl Faults {
     #[must_use]
     pub fn metrics_delay(&self) -> SignedDuration {
         let mut state = self.state();
-        let state = &mut *state;
-        let fault = Fault::LateMetrics;
-        let minutes = state.schedule.dice("metrics").between(1, 4);
-        let name = format!("{fault}: by {minutes} min");
-        if !state.rates.iter().any(|(other, _)| *other == fault) || !state.schedule.has(&name) {
-            return SignedDuration::ZERO;
+        let late = minutes(&mut state.schedule.dice("metrics"), 1, 4);
+        let name = format!("{}: by {} min", Fault::LateMetrics, late.as_mins());
+        if state.befalls_the_run(Fault::LateMetrics, "CloudWatch", name) {
+            late
+        } else {
+            SignedDuration::ZERO
         }
-        state.tally.names.push(name);
-        let point = ("CloudWatch".to_owned(), "metrics".to_owned(), fault);
-        *state.tally.points.entry(point).or_default() += 1;
-        SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(1))
+    }
+
+    /// Has one function not run for a while, in a run that begins then.
+    pub fn plan_outage(&self, begins: Timestamp) {
+        let mut state = self.state();
+        let mut dice = state.schedule.dice("outage");
+        let function = dice.of_these("update-endpoint", &FUNCTIONS);
+        let from = begins + minutes(&mut dice, 0, 360);
+        let long = minutes(&mut dice, 5, 90);
+        let name = format!("{}: {function} from {from:.0} for {} min", Fault::Down, long.as_mins());
+        if state.befalls_the_run(Fault::Down, function, name) {
+            state.outage = Some((function, from, from + long));
+        }
     }
 
     /// What they know.
@@ -316,6 +332,23 @@ impl State {
     pub fn are_calm(&self) -> bool {
         let as_planned = |script: &Script| script.deviation.is_none();
         self.tally.points.is_empty() && self.script.as_ref().is_none_or(as_planned)
+    }
+
+    /// Whether the seed has that fault for a whole run, and notes it.
+    fn befalls_the_run(&mut self, fault: Fault, whom: &str, name: String) -> bool {
+        if !self.rates.iter().any(|(other, _)| *other == fault) || !self.schedule.has(&name) {
+            return false;
+        }
+        self.tally.names.push(name);
+        let point = (whom.to_owned(), "the run".to_owned(), fault);
+        *self.tally.points.entry(point).or_default() += 1;
+        true
+    }
+
+    /// Whether that function can't run now.
+    fn is_down(&self, function: &str, now: Timestamp) -> bool {
+        let mut outage = self.outage.iter();
+        self.on && outage.any(|(down, from, until)| *down == function && *from <= now && now < *until)
     }
 
     /// Writes a line of the timeline.
@@ -392,6 +425,23 @@ fn kind(invoke: &Invoke) -> &'static str {
     }
 }
 
+/// The functions that may not run, beside update-endpoint.
+const FUNCTIONS: [&str; 8] = [
+    "build-status",
+    "decide-approval",
+    "endpoint-status",
+    "pipeline-status",
+    "request-approval",
+    "retrain",
+    "start-training",
+    "sync-approval",
+];
+
+/// Some minutes.
+fn minutes(dice: &mut Dice, low: u64, high: u64) -> SignedDuration {
+    SignedDuration::from_mins(i64::try_from(dice.between(low, high)).unwrap_or_default())
+}
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 impl Director for Faults {
@@ -450,6 +500,11 @@ impl Director for Faults {
             return script.call(call.now, call.run);
         }
         let (function, operation) = (short(call.function), named(call.operation));
+        if state.is_down(function, call.now) {
+            let mut fate = Fate::after(Duration::ZERO);
+            fate.kill = Some(Kill::Before);
+            return fate;
+        }
         let name = format!("{function} {operation}");
         let number = state.number(&name);
         let mut dice = state.schedule.dice(&format!("call {name} {number}"));

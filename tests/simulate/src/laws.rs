@@ -518,11 +518,11 @@ fn rollback_told(world: &World) -> Result<(), Violation> {
         return Ok(());
     };
     let started = newest.get("startTime").and_then(Value::as_f64).unwrap_or_default();
-    let cloud = world.cloud();
-    let told = cloud.inbox().iter().any(|mail| {
+    let since_it_began = |mail: &local::cloud::effect::Mail| {
         mail.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64() >= started
             && mail.subject.contains("ROLLBACK FAILED")
-    });
+    };
+    let told = world.cloud().inbox().iter().any(since_it_began);
     if told || world.endpoint().is_err() {
         return Ok(());
     }

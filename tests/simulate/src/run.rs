@@ -185,6 +185,7 @@ impl Run<'_> {
         let delay = self.faults.metrics_delay();
         world.cloud().delay_metrics(delay);
         let begin = world.cloud().now();
+        self.faults.plan_outage(begin);
         self.write(begin, || format!("the stack: {parameters:?}"));
         for Planned { name, after, act } in planned {
             self.until(&mut world, begin + after)?;
