@@ -666,6 +666,6 @@ fn a_sweep_over_what_is_settled_changes_nothing_and_costs_few_calls() {
     world.run_for(SignedDuration::from_mins(15)).unwrap();
     let calls = world.faults().calls() - before.0;
     assert_eq!(world.mails().len(), before.1);
-    // pipeline-status 2, endpoint-status 2, retrain 2, build-status, request-approval and sync-approval 1 each.
-    assert_eq!(calls, 9);
+    // endpoint-status 3, pipeline-status 2, retrain 2, build-status, request-approval and sync-approval 1 each.
+    assert_eq!(calls, 10);
 }
