@@ -209,8 +209,8 @@ impl World {
         );
         let stack = stack(&parameters, &target)?;
         let now: Timestamp = begins.parse()?;
-        let begins = parameters.get("InitialCode").is_some_and(|code| code == "sample");
-        let code = if begins {
+        let has_sample = parameters.get("InitialCode").is_some_and(|code| code == "sample");
+        let code = if has_sample {
             let candidate = Candidate::of_accuracy(0.90).beside("data/part-0001.csv", "label,x\n1,2\n");
             InitialCode::Files(candidate.zip(DEFINITION)?)
         } else {
@@ -253,7 +253,7 @@ impl World {
             logs: None,
         };
         world.load_functions()?;
-        if !begins {
+        if !has_sample {
             world.put_object("data/part-0001.csv", "label,x\n1,2\n")?;
         }
         Ok(world)

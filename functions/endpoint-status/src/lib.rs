@@ -29,7 +29,7 @@ use signalbox_model::mail::{self, Trouble};
 use signalbox_model::names::{ModelName, ModelPackageGroupArn, ReleaseId};
 use signalbox_model::notice::Notice;
 use signalbox_model::package::{key, metadata_value, of_release};
-use signalbox_model::undo::alarm_fired;
+use signalbox_model::undo::{alarm_fired, told_failure, was_failure_told};
 use signalbox_model::watch::{self, Reaction, Served};
 
 /// A rollback that failed longer ago is no news.
@@ -190,7 +190,7 @@ where
     R: ReadPackages + WritePackages,
     E: ReadConfigs + ReadTags + WriteTags,
     A: ReadFiring,
-    B: StartRollbacks + ReadRollbacks,
+    B: StartRollbacks,
     N: Publish,
 {
     if let Some(trouble) = trouble_of(endpoint.status.as_str()) {
@@ -428,13 +428,19 @@ where
 {
     let failed = ports.rollbacks.failed_rollback(&settings.rollback_pipeline).await?;
     let is_news = |failed: &FailedRollback| now.is_none_or(|now| now.duration_since(failed.at) < NEWS);
-    let Some(FailedRollback { rollback, reason, .. }) = failed.filter(is_news) else {
+    let Some(failed) = failed.filter(is_news) else {
         return Ok(());
     };
-    let told = Told::new(tag::TOLD_ROLLBACK, rollback.as_str());
-    if was_told(settings, ports, &told).await? {
+    let FailedRollback { rollback, reason, .. } = &failed;
+    let notes = ports
+        .endpoints
+        .tags(&settings.group.endpoint_arn(settings.model.as_str()))
+        .await?;
+    let note = notes.get(tag::TOLD_ROLLBACK);
+    if note.is_some_and(|note| was_failure_told(note, rollback, failed.began)) {
         return Ok(());
     }
+    let told = Told::new(tag::TOLD_ROLLBACK, &told_failure(rollback, failed.at));
     let model = &settings.model;
     let what_to_do = format!(
         "See what serves. Where the reason does not say what was wrong, look at the log of {model}-update-endpoint; then retry the stage \
@@ -447,7 +453,7 @@ where
         settings,
         ports,
         &told,
-        &mail::rollback_failed(model, &reason, &what_to_do, &url),
+        &mail::rollback_failed(model, reason, &what_to_do, &url),
     )
     .await
 }

@@ -15,7 +15,6 @@ const FAILED: &str = include_str!("../../../events/endpoint-status-failed.json")
 const IN_SERVICE: &str = include_str!("../../../events/endpoint-status-in-service.json");
 const SWEEP: &str = include_str!("../../../events/endpoint-status-sweep.json");
 const ALARM: &str = include_str!("../../../events/endpoint-status-alarm.json");
-
 const ROLLBACK_FAILED: &str = include_str!("../../../events/endpoint-status-rollback-failed.json");
 
 const RELEASE: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -342,6 +341,7 @@ async fn a_rollback_that_failed_untold_is_told_once_by_its_event_or_by_the_sweep
     let rollback: ReleaseId = "89abcdef-0123-4567-89ab-cdef01234567".parse().unwrap();
     let failed = |at: &str| FailedRollback {
         rollback: rollback.clone(),
+        began: at.parse::<Timestamp>().unwrap() - SignedDuration::from_mins(20),
         at: at.parse().unwrap(),
         reason: "the function failed to return a result".into(),
     };
@@ -365,17 +365,19 @@ async fn a_rollback_that_failed_untold_is_told_once_by_its_event_or_by_the_sweep
             "churn-rollback",
         ];
         contains(&notices[0], &words);
-        let tags = world.endpoint.tags(&endpoint).await.unwrap();
-        assert_eq!(tags[tag::TOLD_ROLLBACK], rollback.as_str());
+        // Somebody retries the stage, and it fails again.
+        world.releases.fail_rollback(failed("2026-03-01T12:25:00Z"));
+        for event in events {
+            world.handle(event).await.unwrap();
+        }
+        assert_eq!(world.notices().len(), 2);
     }
 
     // What the rollback itself told, what is no news, another pipeline's, or another state's.
     let told = World::new();
     told.releases.fail_rollback(failed("2026-03-01T11:55:00Z"));
-    told.endpoint
-        .tag(&endpoint, tag::TOLD_ROLLBACK, rollback.as_str())
-        .await
-        .unwrap();
+    let note = told_failure(&rollback, "2026-03-01T11:54:00Z".parse().unwrap());
+    told.endpoint.tag(&endpoint, tag::TOLD_ROLLBACK, &note).await.unwrap();
     let old = World::new();
     old.releases.fail_rollback(failed("2026-02-28T12:00:00Z"));
     for world in [told, old] {

@@ -21,7 +21,7 @@ use signalbox_model::names::ModelPackageArn;
 use signalbox_model::package::{ApprovalStatus, ModelPackage, Outcome, key};
 use signalbox_model::reconcile::{self, Progress, Step, Wanted};
 use signalbox_model::rollout;
-use signalbox_model::undo::{Cause, Undoes};
+use signalbox_model::undo::{Cause, Undoes, told_failure};
 
 use crate::{Tools, Work};
 
@@ -472,13 +472,10 @@ async fn fail<T: Tools>(work: &Work<'_, T>, reason: &str, what_to_do: &str) -> R
         &endpoint_url,
     ))
     .await?;
-    // A failure that has no such mark is told by endpoint-status.
+    // A failure that has no such note is told by endpoint-status.
     let endpoint = settings.group.endpoint_arn(settings.model.as_str());
-    let marked = tools
-        .endpoints()
-        .tag(&endpoint, tag::TOLD_ROLLBACK, work.id.as_str())
-        .await;
-    if let Err(error) = marked {
+    let note = told_failure(work.id, tools.clock().now());
+    if let Err(error) = tools.endpoints().tag(&endpoint, tag::TOLD_ROLLBACK, &note).await {
         tracing::warn!(%error, "told, and will be told again");
     }
     Err(Failure::failed(format!("{reason}. {what_to_do}")))

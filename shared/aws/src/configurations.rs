@@ -33,7 +33,7 @@ pub mod tag {
     pub const TOLD_STATE: &str = "signalbox:told-state";
     /// On the endpoint: the alarm that people were told of last.
     pub const TOLD_ALARM: &str = "signalbox:told-alarm";
-    /// On the endpoint: the rollback whose failure people were told of last.
+    /// On the endpoint: the rollback whose failure people were told of last, and when.
     pub const TOLD_ROLLBACK: &str = "signalbox:told-rollback";
 }
 

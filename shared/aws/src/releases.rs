@@ -66,6 +66,8 @@ pub trait ReadRollbacks: Send + Sync {
 pub struct FailedRollback {
     /// The rollback.
     pub rollback: ReleaseId,
+    /// When the try began that failed: a stage may be retried.
+    pub began: Timestamp,
     /// When it failed.
     pub at: Timestamp,
     /// What CodePipeline says of it.
@@ -266,6 +268,7 @@ impl ReadRollbacks for Releases {
             Some(FailedRollback {
                 reason: failure(action)?,
                 rollback: action.pipeline_execution_id()?.parse().ok()?,
+                began: timestamp(action.start_time()?)?,
                 at: timestamp(action.last_update_time()?)?,
             })
         });

@@ -57,6 +57,21 @@ impl fmt::Display for Undoes {
     }
 }
 
+/// What is noted when people were told at that time that a rollback has failed.
+#[must_use]
+pub fn told_failure(rollback: &ReleaseId, at: Timestamp) -> String {
+    format!("{rollback} {}", at.as_second())
+}
+
+/// Whether that note is of the rollback's try that began then: CodePipeline's retry of a stage is a try of the same rollback, and its
+/// failure is to be told again.
+#[must_use]
+pub fn was_failure_told(note: &str, rollback: &ReleaseId, began: Timestamp) -> bool {
+    let told_at = |text: &str| text.parse::<i64>().ok();
+    note.split_once(' ')
+        .is_some_and(|(of, at)| of == rollback.as_str() && told_at(at).is_some_and(|at| began.as_second() <= at))
+}
+
 /// What a version is taken back for, by the reason that is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -194,6 +209,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_once_for_each_try() {
+        let rollback: ReleaseId = "89abcdef-0123-4567-89ab-cdef01234567".parse().unwrap();
+        let other: ReleaseId = "01234567-89ab-cdef-0123-456789abcdef".parse().unwrap();
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let note = told_failure(&rollback, time(1_800_000_060));
+        for (of, began, expected) in [
+            (&rollback, 1_800_000_000, true),
+            (&rollback, 1_800_000_060, true),
+            // The stage was retried since.
+            (&rollback, 1_800_000_061, false),
+            (&other, 1_800_000_000, false),
+        ] {
+            assert_eq!(was_failure_told(&note, of, time(began)), expected, "{of} {began}");
+        }
+        for note in ["", rollback.as_str(), "89abcdef-0123-4567-89ab-cdef01234567 soon"] {
+            assert!(!was_failure_told(note, &rollback, time(0)), "{note}");
+        }
+    }
 
     fn claims() -> Claims {
         Claims {

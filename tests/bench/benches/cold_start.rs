@@ -11,9 +11,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bench::bare;
 use bench::exchanges::{self, Replayed};
 use bench::stand::{self, Used};
-use bench::{bare, exchanges::Call};
 use clap::Parser;
 
 /// What a start of each function costs: processor, clock, memory, size.
@@ -143,12 +143,13 @@ fn measure(
         bare_first.push(bare.first);
         bare_warm.extend(bare.warm);
     }
-    let calls: u64 = replayed.calls.iter().map(|_: &Call| 1).sum();
-    let made = used.first().map(|used| used.calls).unwrap_or_default();
-    ensure!(
-        made == calls,
-        "{name} makes {made} calls where the tests saw {calls}: build it anew"
-    );
+    let calls = u64::try_from(replayed.calls.len())?;
+    if let Some(other) = used.iter().find(|used| used.calls != calls) {
+        anyhow::bail!(
+            "{name} makes {} calls where the tests saw {calls}: build it anew",
+            other.calls
+        );
+    }
     let content = std::fs::read(binary).with_context(|| binary.display().to_string())?;
     let of = |value: fn(&Used) -> Duration| median(used.iter().map(value).collect());
     let mut peaks: Vec<u64> = used.iter().map(|used| used.peak_kib).collect();

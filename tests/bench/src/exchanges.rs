@@ -89,7 +89,7 @@ impl Call {
     }
 }
 
-/// What a request is known by. S3's paths have ids in them that follow from the day.
+/// What a request is known by: not by its query, in which the SDK names the operation for S3.
 #[must_use]
 pub fn key(method: &str, path: &str, target: Option<&str>) -> String {
     match target {

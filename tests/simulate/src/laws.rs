@@ -519,8 +519,7 @@ fn rollback_told(world: &World) -> Result<(), Violation> {
     };
     let started = newest.get("startTime").and_then(Value::as_f64).unwrap_or_default();
     let since_it_began = |mail: &local::cloud::effect::Mail| {
-        mail.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64() >= started
-            && mail.subject.contains("ROLLBACK FAILED")
+        epoch_seconds(mail.time) >= started && mail.subject.contains("ROLLBACK FAILED")
     };
     let told = world.cloud().inbox().iter().any(since_it_began);
     if told || world.endpoint().is_err() {
@@ -563,7 +562,7 @@ fn begun_in_time(world: &World, happening: &Happening) -> Result<(), Violation> 
         .get("lastUpdateTime")
         .and_then(Value::as_f64)
         .unwrap_or_default();
-    let now = happening.time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    let now = epoch_seconds(happening.time);
     if !matches!(status, "InProgress" | "Stopping") && ended + ARRIVED_AFTER.as_secs_f64() < now {
         let message = format!(
             "{config} is asked for {:.0} s after {id} has ended: {status}",
@@ -686,6 +685,11 @@ fn executions(world: &World, pipeline: &str) -> Vec<Value> {
             _ => return all,
         }
     }
+}
+
+/// A time as the services write it.
+fn epoch_seconds(time: Timestamp) -> f64 {
+    time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
 }
 
 /// The version in a configuration's name.
