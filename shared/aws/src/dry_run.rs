@@ -10,8 +10,6 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::BehaviorVersion;
-use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -20,7 +18,6 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
-use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 use signalbox_model::trial::{self, Report};
@@ -74,17 +71,6 @@ impl HoldingClient {
     #[must_use]
     pub fn new(client: impl HttpClient + 'static) -> Self {
         Self(SharedHttpClient::new(client))
-    }
-
-    /// Sends through the client that the SDK takes by default: with its TLS and its proxy settings. One client for all services, where
-    /// by default each makes its own and reads the root certificates anew. `None` where the build has no such client; the SDK has none
-    /// then either, and can't send anything.
-    #[must_use]
-    pub fn by_default() -> Option<Self> {
-        let plugin = default_http_client_plugin_v2(BehaviorVersion::latest())?;
-        let nothing = RuntimeComponentsBuilder::new("signalbox");
-        let client = plugin.runtime_components(&nothing).http_client()?;
-        Some(Self(client))
     }
 }
 

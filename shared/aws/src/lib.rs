@@ -31,6 +31,7 @@
 //! | [`config`] | read a function's configuration from its environment |
 //! | [`runtime`] | be a Lambda function |
 //! | [`dry_run`] | have an event handled without effects |
+//! | [`http`] | reach AWS |
 //! | [`error`] | tell the failures of AWS apart |
 
 pub mod alarms;
@@ -47,6 +48,7 @@ pub mod endpoints;
 pub mod error;
 pub mod evidence;
 pub mod executions;
+pub mod http;
 pub mod job;
 pub mod log;
 pub mod macs;

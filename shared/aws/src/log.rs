@@ -18,9 +18,10 @@ use signalbox_model::lineage::Trigger;
 use signalbox_model::names::{ModelPackageArn, ReleaseId};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Environment;
@@ -190,17 +191,20 @@ pub fn write(line: &str) {
     }
 }
 
-/// What turns the events of `tracing` into lines; the level is `RUST_LOG`'s, or `info`. Lines outside of an invocation are the
-/// origin's.
+/// What turns the events of `tracing` into lines; the level is `RUST_LOG`'s, or `info`; `RUST_LOG` may have one for each target. Lines
+/// outside of an invocation are the origin's.
 #[must_use]
 pub fn subscriber(origin: &Origin) -> impl Subscriber + Send + Sync + use<> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = std::env::var("RUST_LOG").ok();
+    // Not `EnvFilter`, which could also look at spans and values: it brings an engine of regular expressions.
+    let filter: Targets = asked
+        .and_then(|asked| asked.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let outside = Invocation::new(origin, "").fields();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .event_format(Json { outside })
-        .with_writer(|| Output)
-        .finish()
+        .with_writer(|| Output);
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// Logs from now on, panics too: those would be lines of plain text.

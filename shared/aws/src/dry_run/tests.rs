@@ -377,8 +377,3 @@ async fn a_function_url_does_not_lead_into_a_dry_run() {
     let answered = answered_by(&telling, visit).await.unwrap();
     assert_eq!(answered, json!({"statusCode": 200, "body": "secret"}));
 }
-
-#[test]
-fn there_is_a_default_client_to_send_through() {
-    assert!(HoldingClient::by_default().is_some());
-}
