@@ -216,8 +216,12 @@ where
         return Ok(page::refused(Refusal::OtherApproval));
     }
     let answer = (request.method == "POST").then(|| Answer::parse(&request.body));
-    let package = ports.registry.package(&claims.package).await?;
-    let waits = ports.releases.waiting(pipeline).await?;
+    // Somebody is waiting for the page: two services are asked at the same time. Not one service twice: that takes a second connection,
+    // and a handshake is dear on the fourteenth of a processor that the function has.
+    let (package, waits) = tokio::try_join!(
+        ports.registry.package(&claims.package),
+        ports.releases.waiting(pipeline)
+    )?;
     // The pipeline waits for one release at a time; the claims say which release is which version's.
     let waits = waits.filter(|waits| waits.release == claims.release);
     let opened = Opened {
@@ -234,8 +238,11 @@ where
     if !settings.policies.approvers.contains(&claims.approver) {
         return Ok(page::refused(Refusal::NotAnApprover));
     }
-    let metrics = metrics_of(&package, ports.objects).await?;
-    let lineage = lineage_of(model, &package, ports.trainings).await?;
+    let (metrics, lineage) = tokio::join!(
+        metrics_of(&package, ports.objects),
+        lineage_of(model, &package, ports.trainings)
+    );
+    let (metrics, lineage) = (metrics?, lineage?);
     let champion = champion_with_metrics(&package, ports.registry, ports.endpoints, ports.objects).await?;
     let policies = &settings.policies;
     let evidence = policies.evidence(&package, lineage, metrics, champion, claims.expires);

@@ -252,14 +252,19 @@ where
     })?;
     let mut lineage = Lineage::of(Trigger::Push);
     lineage.commit = Some(commit.clone());
-    match commits.commit(&settings.repository, &commit).await {
+    // Two services, which neither needs the other's answer.
+    let (words, began) = tokio::join!(
+        commits.commit(&settings.repository, &commit),
+        ports.executions.began(&settings.train_pipeline, &execution)
+    );
+    match words {
         Ok(words) => lineage.set_commit_words(words.author.as_deref(), words.message.as_deref()),
         // Tried again, it may be there, and the description is another then: a second start by the same token has to be the same.
         Err(error) if error.is_transient() => return Err(error.into()),
         // Only people miss it: no training fails for that.
         Err(error) => tracing::warn!(commit, %error, "who wrote the commit is not to be had"),
     }
-    match ports.executions.began(&settings.train_pipeline, &execution).await {
+    match began {
         Ok(began) => lineage.pushed = began,
         // As above: another try might have another description.
         Err(error) if error.is_transient() => return Err(error.into()),
