@@ -9,8 +9,10 @@
 pub mod browser;
 pub mod candidate;
 pub mod connector;
+pub mod cost;
 mod driver;
 mod functions;
+pub mod measure;
 pub mod pacing;
 pub mod site;
 pub mod snapshot;

@@ -1,20 +1,9 @@
 //! What a release costs in calls to AWS: each has a reason, and one more is seen in the snapshot.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that can't go on fails"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use jiff::SignedDuration;
-use local::cloud::Service;
-use local::demo::report::{Calls, calls_since, counted_since};
-use serde_json::json;
-use tests::candidate::Candidate;
-use tests::world::{Delivery, World};
+use tests::measure::{self, Used};
 
 /// Why a call of a clean release can't be spared: the function, the operation, the reason.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -267,60 +256,11 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The functions that a schedule wakes.
-const SCHEDULED: [&str; 6] = [
-    "build-status",
-    "endpoint-status",
-    "pipeline-status",
-    "request-approval",
-    "retrain",
-    "sync-approval",
-];
-
-/// What one release cost.
-struct Cost {
-    calls: Calls,
-    handled: BTreeMap<String, u64>,
-}
-
-/// A push, the mail, the page, the answer, a canary; nothing goes wrong, and no schedule comes in between.
-fn release(world: &mut World, version: u32) -> Cost {
-    let calls = world.cloud().calls().clone();
-    let handled = world.handled().clone();
-    let accuracy = 0.90 + 0.02 * f64::from(version);
-    let link = world.propose(&Candidate::of_accuracy(accuracy)).unwrap();
-    world.open(&link).unwrap();
-    world.decide(&link, "approve", "fine").unwrap();
-    world.until_outcome(version, "deployed").unwrap();
-    world.run_for(SignedDuration::from_mins(10)).unwrap();
-    since(world, &calls, &handled)
-}
-
-/// What was done since those counts.
-fn since(world: &World, calls: &Calls, handled: &BTreeMap<String, u64>) -> Cost {
-    let short = |function: &String| function.trim_start_matches("tumour-").to_owned();
-    let calls = calls_since(calls, world.cloud().calls());
-    let handled = counted_since(handled, world.handled());
-    Cost {
-        calls: calls
-            .iter()
-            .map(|(function, calls)| (short(function), calls.clone()))
-            .collect(),
-        handled: handled
-            .iter()
-            .map(|(function, count)| (short(function), *count))
-            .collect(),
-    }
-}
-
 #[test]
 fn every_call_of_a_release_has_a_reason() {
-    let mut world = World::new(3).unwrap().without_traffic();
-    for function in SCHEDULED {
-        world.deliver_scheduled(function, Delivery::Never);
-    }
-    let releases = [1, 2, 3].map(|version| release(&mut world, version));
-    let count = |cost: &Cost, function: &str, operation: &str| {
+    let mut world = measure::without_schedules().unwrap();
+    let releases = [1, 2, 3].map(|version| measure::release(&mut world, version).unwrap());
+    let count = |cost: &Used, function: &str, operation: &str| {
         let calls = cost.calls.get(function).and_then(|calls| calls.get(operation));
         calls.copied().unwrap_or_default()
     };
@@ -366,51 +306,11 @@ fn every_call_of_a_release_has_a_reason() {
     insta::assert_snapshot!(table);
 }
 
-/// Registers so many versions that were rejected, made of version 1.
-fn register(world: &World, count: u32) {
-    let first = world.package(1).unwrap();
-    for _ in 0..count {
-        let input = json!({
-            "ModelPackageGroupName": world.model(),
-            "ModelApprovalStatus": "Rejected",
-            "InferenceSpecification": first["InferenceSpecification"],
-            "ModelMetrics": first["ModelMetrics"],
-            "CustomerMetadataProperties": {"signalbox:outcome": "rejected"},
-        });
-        world.call(Service::SageMaker, "CreateModelPackage", &input).unwrap();
-    }
-}
-
-/// A world in which so many versions were registered and so many trainings ended, and one version serves.
-fn grown(versions: u32, trainings: u32) -> World {
-    let mut world = World::new(3).unwrap().without_traffic();
-    for function in SCHEDULED {
-        world.deliver_scheduled(function, Delivery::Never);
-    }
-    release(&mut world, 1);
-    register(&world, versions);
-    for number in 0..trainings {
-        // Somebody's experiments, none of which is good enough to be registered.
-        let input = json!({
-            "PipelineName": world.model(),
-            "ClientRequestToken": format!("experiment-{number:032}"),
-            "PipelineParameters": [{"Name": "AccuracyThreshold", "Value": "0.99"}],
-        });
-        world
-            .call(Service::SageMaker, "StartPipelineExecution", &input)
-            .unwrap();
-    }
-    // Lambda offers what was throttled for six hours.
-    world.run_for(SignedDuration::from_hours(8)).unwrap();
-    world
-}
-
 #[test]
 fn a_release_costs_the_same_however_many_came_before_it() {
     let next = |versions, trainings| {
-        let mut world = grown(versions, trainings);
-        let version = versions + 2;
-        release(&mut world, version).calls
+        let mut world = measure::grown(versions, trainings).unwrap();
+        measure::release(&mut world, versions + 2).unwrap().calls
     };
     let few = next(10, 1);
     assert_eq!(next(500, 1), few);
@@ -422,21 +322,9 @@ fn a_release_costs_the_same_however_many_came_before_it() {
     assert_eq!(many, few);
 }
 
-/// What a day costs in which nothing happens but the schedules.
-fn idle_day(world: &mut World) -> Cost {
-    for function in SCHEDULED {
-        world.deliver_scheduled(function, Delivery::Once);
-    }
-    // What is seen for the first time is dealt with, and is no idle day's.
-    world.run_for(SignedDuration::from_hours(24)).unwrap();
-    let (calls, handled) = (world.cloud().calls().clone(), world.handled().clone());
-    world.run_for(SignedDuration::from_hours(24)).unwrap();
-    since(world, &calls, &handled)
-}
-
 #[test]
 fn a_day_without_a_release_costs_the_same_however_many_came_before_it() {
-    let few = idle_day(&mut grown(10, 1));
+    let few = measure::idle_day(&mut measure::grown(10, 1).unwrap()).unwrap();
     let mut table = "| function | invoked | calls |\n|---|---|---|\n".to_owned();
     for (function, count) in &few.handled {
         let calls = few.calls.get(function).into_iter().flatten();
@@ -444,6 +332,6 @@ fn a_day_without_a_release_costs_the_same_however_many_came_before_it() {
         writeln!(table, "| {function} | {count} | {} |", calls.join(", ")).unwrap();
     }
     insta::assert_snapshot!(table);
-    let many = idle_day(&mut grown(500, 120));
+    let many = measure::idle_day(&mut measure::grown(500, 120).unwrap()).unwrap();
     assert_eq!((many.calls, many.handled), (few.calls, few.handled));
 }
