@@ -4,6 +4,7 @@
 //! endpoint that answers as AWS did in a test, and writes the table of medians to `tests/bench/cold_start.md`. What is measured is the
 //! program; Lambda's own time to fetch and unpack it, and TLS, are not in it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use bench::bare;
 use bench::exchanges::{self, Replayed};
 use bench::stand::{self, Used};
 use clap::Parser;
+use serde_json::{Value, json};
 
 /// What a start of each function costs: processor, clock, memory, size.
 #[derive(Debug, Parser)]
@@ -108,7 +110,26 @@ fn main() -> Result<()> {
     println!("{table}");
     let place = arguments.table.unwrap_or_else(|| "tests/bench/cold_start.md".into());
     let place = root.join(place);
-    std::fs::write(&place, table).with_context(|| place.display().to_string())
+    std::fs::write(&place, table).with_context(|| place.display().to_string())?;
+    let place = place.with_extension("json");
+    std::fs::write(&place, figures(&rows)?).with_context(|| place.display().to_string())
+}
+
+/// What the cost of a run is computed from, by function.
+fn figures(rows: &[Row]) -> Result<String> {
+    let rounded = |time: Duration| (time.as_secs_f64() * 1e5).round() / 1e2;
+    let figures: BTreeMap<&str, Value> = rows
+        .iter()
+        .map(|row| {
+            let figures = json!({
+                "start_cpu_ms": rounded(row.used.start_cpu),
+                "first_cpu_ms": rounded(row.used.first_cpu),
+                "calls": row.used.calls,
+            });
+            (row.name.as_str(), figures)
+        })
+        .collect();
+    Ok(serde_json::to_string_pretty(&figures)? + "\n")
 }
 
 /// Builds the empty function, and the others where they are wanted, as a release is built.
@@ -191,10 +212,12 @@ fn table(rows: &[Row], arguments: &Arguments) -> String {
     let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1000.0);
     let mib = |bytes: f64| format!("{:.1}", bytes / 1024.0 / 1024.0);
     let mut text = format!(
-        "| function | calls | processor to the first question, ms | to the first answer | clock to the first question, ms | from the event to \
-         its answer | the calls bare | warm answer, ms | the calls bare | peak memory, MiB | binary | zip |\n{}\n",
-        "|---".repeat(12) + "|"
+        "| function | calls | processor to the first question, ms | to the first answer | times the empty function's | clock to the first \
+         question, ms | from the event to its answer | the calls bare | warm answer, ms | over the calls bare | peak memory, MiB | binary | \
+         zip |\n{}\n",
+        "|---".repeat(13) + "|"
     );
+    let empty = rows.first().map_or(0.0, |row| row.used.first_cpu.as_secs_f64());
     for row in rows {
         #[expect(clippy::cast_precision_loss, reason = "sizes of programs")]
         let (peak, binary, zip) = (
@@ -207,11 +230,15 @@ fn table(rows: &[Row], arguments: &Arguments) -> String {
             row.used.calls.to_string(),
             ms(row.used.start_cpu),
             ms(row.used.first_cpu),
+            format!(
+                "{:.1}",
+                (row.used.first_cpu.as_secs_f64() - row.bare_first.as_secs_f64()) / empty
+            ),
             ms(row.used.start_wall),
             ms(row.used.first_wall),
             ms(row.bare_first),
             format!("{:.2}", row.warm.as_secs_f64() * 1000.0),
-            format!("{:.2}", row.bare_warm.as_secs_f64() * 1000.0),
+            format!("{:.2}", (row.warm.as_secs_f64() - row.bare_warm.as_secs_f64()) * 1000.0),
             mib(peak),
             mib(binary),
             mib(zip),
