@@ -78,8 +78,6 @@ impl TwoStores {
     }
 }
 
-/// Without `validate_base_client_config`: those below make a connector for each service's client and throw it away, so that the roots are
-/// read before the first call.
 impl HttpClient for TwoStores {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         if self.behind.load(Ordering::Relaxed) {
